@@ -1,0 +1,72 @@
+"""Fixtures: small models written by the tests, drawn pictures, and the real files where they are at hand."""
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tflite_writer import colours
+
+from coral_classify.engine import ENGINES, load_engine
+from coral_classify.errors import EngineNotFound
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path, monkeypatch):
+    """No test reads or writes the user's cache folder, and none is steered by the user's environment."""
+    monkeypatch.setenv("CORAL_CLASSIFY_HOME", str(tmp_path / "home"))
+    for name in ("CORAL_CLASSIFY_ENGINE", "CORAL_CLASSIFY_LIBEDGETPU"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def testdata():
+    """The folder of real models and pictures: ``CORAL_CLASSIFY_TESTDATA``, else ``../shared/testdata``."""
+    folder = Path(os.environ.get("CORAL_CLASSIFY_TESTDATA") or REPOSITORY.parent / "shared" / "testdata")
+    if not folder.is_dir():
+        pytest.skip("real models are not here; set CORAL_CLASSIFY_TESTDATA to a folder with models/, labels/, images/")
+    return folder
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request):
+    """Each engine that is installed here."""
+    try:
+        return load_engine(request.param).name
+    except EngineNotFound as exc:
+        pytest.skip(str(exc))
+
+
+@pytest.fixture
+def any_engine():
+    try:
+        return load_engine().name
+    except EngineNotFound as exc:
+        pytest.skip(str(exc))
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A plain classifier of mean colour: red, green, blue; 8 x 8, uint8, pixels pass unchanged."""
+    path = tmp_path / "colours.tflite"
+    path.write_bytes(colours(labels=["red", "green", "blue"]))
+    return path
+
+
+@pytest.fixture
+def green(tmp_path):
+    """A picture that is mostly green, somewhat blue."""
+    path = tmp_path / "green.png"
+    Image.new("RGB", (16, 16), (0, 200, 100)).save(path)
+    return path
+
+
+@pytest.fixture
+def green_pixels():
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    pixels[:] = (0, 200, 100)
+    return pixels
