@@ -204,8 +204,8 @@ def open_delegate(device: str, options: Options) -> Delegate:
     candidates = match(device, devices)
     if not candidates:
         listed = ", ".join(d.name for d in devices) or "none"
-        raise DeviceError("no Edge TPU %s is attached (the driver lists: %s); check cable and power, then: lsusb"
-                          % ("" if device == "auto" else repr(device), listed), cause="no-device", evidence=listed)
+        raise DeviceError("no Edge TPU%s is attached (the driver lists: %s); check cable and power, then: lsusb"
+                          % ("" if device == "auto" else " " + device, listed), cause="no-device", evidence=listed)
     for candidate in candidates:
         # Options are dropped without a word unless the device carries an index, so always name it.
         pairs = [("device", candidate.name)] + options.pairs()

@@ -1,0 +1,160 @@
+"""The Edge TPU side against a simulated libedgetpu, under every engine that is installed.  Not tried on hardware."""
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tflite_writer import colours
+
+from coral_classify import Classifier, edgetpu
+from coral_classify.edgetpu import Device, Options, match
+from coral_classify.errors import DeviceError, UsageError
+
+SOURCE = Path(__file__).resolve().parent / "simulated_edgetpu" / "edgetpu.c"
+TWO_AND_ONE = [Device("usb", 0, "a"), Device("pci", 0, "b"), Device("usb", 1, "c")]
+
+
+@pytest.fixture(scope="session")
+def simulated_library(tmp_path_factory):
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("no C compiler to build the simulated libedgetpu with")
+    built = tmp_path_factory.mktemp("simulated") / "libedgetpu.so.1"
+    subprocess.check_call([compiler, "-shared", "-fPIC", "-O1", "-o", str(built), str(SOURCE), "-lm"])
+    return built
+
+
+@pytest.fixture(params=["new", "old"])
+def simulated(request, simulated_library, monkeypatch):
+    monkeypatch.setenv("CORAL_CLASSIFY_LIBEDGETPU", str(simulated_library))
+    monkeypatch.setenv("SIM_ABI", request.param)
+    return simulated_library
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """A compiled model and its twin."""
+    (tmp_path / "colours.tflite").write_bytes(colours(labels=["red", "green", "blue"]))
+    path = tmp_path / "colours_edgetpu.tflite"
+    path.write_bytes(colours(compiled=True, labels=["red", "green", "blue"]))
+    return path
+
+
+@pytest.mark.parametrize("name, expected", [
+    ("auto", ["usb:0", "pci:0", "usb:1"]), ("usb", ["usb:0", "usb:1"]), ("usb:1", ["usb:1"]), ("usb:2", []),
+    ("pci", ["pci:0"]), ("pci:0", ["pci:0"]), (":1", ["pci:0"]), (":3", [])])
+def test_device_names_follow_the_grammar_of_pycoral(name, expected):
+    assert [d.name for d in match(name, TWO_AND_ONE)] == expected
+
+
+@pytest.mark.parametrize("name", ["", "tpu", "usb:", "usb:x", "usb:-1", "0", "cpu:0"])
+def test_another_device_name_is_a_usage_error(name):
+    with pytest.raises(UsageError, match="device must be"):
+        match(name, TWO_AND_ONE)
+
+
+@pytest.mark.parametrize("options, message", [
+    (Options(performance="warp"), "performance"), (Options(usb_max_bulk_in_queue_length=256), "0 to 255")])
+def test_options_that_the_driver_would_drop_are_refused(options, message):
+    with pytest.raises(UsageError, match=message):
+        options.check()
+
+
+def test_options_are_spelled_as_the_driver_reads_them():
+    assert Options("max", True, 8).pairs() == [
+        ("Performance", "Max"), ("Usb.AlwaysDfu", "True"), ("Usb.MaxBulkInQueueLength", "8")]
+
+
+def test_a_missing_library_says_what_to_install(monkeypatch):
+    monkeypatch.setenv("CORAL_CLASSIFY_LIBEDGETPU", "libedgetpu-that-is-not-there.so.1")
+    with pytest.raises(DeviceError, match="install libedgetpu1-std") as caught:
+        edgetpu.list_devices()
+    assert caught.value.cause == "no-library"
+
+
+def test_a_library_that_is_none_is_refused(monkeypatch, tmp_path):
+    path = tmp_path / "libedgetpu.so.1"
+    path.write_bytes(b"no library")
+    monkeypatch.setenv("CORAL_CLASSIFY_LIBEDGETPU", str(path))
+    with pytest.raises(DeviceError):
+        edgetpu.list_devices()
+
+
+def test_devices_are_listed(simulated, monkeypatch):
+    monkeypatch.setenv("SIM_DEVICES", "usb,pci,usb")
+    assert [(d.name, d.path) for d in edgetpu.list_devices()] == [
+        ("usb:0", "/sys/bus/usb/devices/2-0"), ("pci:0", "/dev/apex_1"), ("usb:1", "/sys/bus/usb/devices/2-2")]
+    assert "RuntimeVersion(14)" in edgetpu.version()
+
+
+def test_a_compiled_model_runs_on_the_device_and_equals_its_twin(simulated, pair, engine):
+    pixels = np.random.RandomState(3).randint(0, 256, (8, 8, 3)).astype(np.uint8)
+    with Classifier(pair, engine=engine) as tpu, Classifier(pair, device="cpu", engine=engine) as cpu:
+        on_tpu, on_cpu = tpu.classify(pixels), cpu.classify(pixels)
+    assert (on_tpu.device, on_cpu.device) == ("usb:0", "cpu")
+    assert on_tpu.predictions == on_cpu.predictions
+    assert on_tpu.device_reason == "an Edge TPU is attached"
+    assert "colours.tflite is the CPU twin" in on_cpu.device_reason
+
+
+def test_a_plain_model_takes_its_compiled_sibling_when_a_device_is_there(simulated, pair, any_engine):
+    with Classifier(pair.with_name("colours.tflite")) as classifier:
+        assert classifier.device == "usb:0"
+        assert classifier.model == str(pair)
+
+
+def test_a_busy_first_device_does_not_fail_while_a_second_is_free(simulated, pair, any_engine, monkeypatch):
+    monkeypatch.setenv("SIM_DEVICES", "usb,usb")
+    monkeypatch.setenv("SIM_BUSY", "0")
+    with Classifier(pair, device="usb", performance="max") as classifier:
+        assert classifier.device == "usb:1"
+    with pytest.raises(DeviceError, match="usb:0 .* in use by another process"):
+        Classifier(pair, device="usb:0")
+
+
+def test_two_models_on_one_device_and_one_on_each_of_two(simulated, pair, any_engine, monkeypatch, green_pixels):
+    monkeypatch.setenv("SIM_DEVICES", "usb,usb")
+    with Classifier(pair, device="usb:0") as a, Classifier(pair, device="usb:0") as b, \
+            Classifier(pair, device="usb:1") as c:
+        assert [x.classify(green_pixels).predictions[0].label for x in (a, b, c)] == ["green"] * 3
+        assert [x.device for x in (a, b, c)] == ["usb:0", "usb:0", "usb:1"]
+
+
+def test_without_a_device_the_twin_runs_and_says_why(simulated, pair, any_engine, monkeypatch, green_pixels):
+    monkeypatch.setenv("SIM_DEVICES", "")
+    with Classifier(pair) as classifier:
+        result = classifier.classify(green_pixels)
+    assert result.device == "cpu"
+    assert "no Edge TPU is attached (the driver lists: none)" in result.device_reason
+
+
+def test_without_a_device_and_without_a_twin_the_twin_is_named(simulated, pair, any_engine, monkeypatch):
+    monkeypatch.setenv("SIM_DEVICES", "")
+    pair.with_name("colours.tflite").unlink()
+    with pytest.raises(DeviceError, match="CPU twin colours.tflite is missing"):
+        Classifier(pair)
+
+
+def test_devices_are_given_back(simulated, pair, any_engine):
+    opened = edgetpu.library().sim_open_count
+    before = opened()
+    classifier = Classifier(pair)
+    assert opened() == before + 1
+    classifier.close()
+    classifier.close()
+    assert opened() == before
+
+
+def test_a_classifier_left_in_a_global_does_not_crash_the_exit(simulated, pair, engine):
+    script = ("import sys, numpy as np\nfrom coral_classify import Classifier\n"
+              "kept = Classifier(sys.argv[1], engine=sys.argv[2])\nsession = kept._session\n"
+              "interpreter = session._interpreter\n"
+              "print(kept.classify(np.zeros((8, 8, 3), np.uint8)).device)")
+    done = subprocess.run([sys.executable, "-c", script, str(pair), engine], stdout=subprocess.PIPE,
+                          env=dict(os.environ, PYTHONPATH=str(SOURCE.parent.parent.parent)))
+    assert (done.returncode, done.stdout) == (0, b"usb:0\n")
