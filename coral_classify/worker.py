@@ -1,0 +1,129 @@
+"""The worker: the process that alone loads an engine and a driver, and may die of them.
+
+Runs in a fresh interpreter that :mod:`coral_classify.childprocess` starts.  It obeys frames on an inherited
+socket and leaves as soon as its parent is gone, by whatever way the parent went.
+"""
+from __future__ import annotations
+
+import ctypes
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+from typing import Any, Callable, Dict, List, NoReturn
+
+import numpy as np
+
+from . import channel
+from .types import Session
+
+__all__ = ["main"]
+
+_PR_SET_PDEATHSIG = 1       # linux/prctl.h
+_ORPHANED = 3               # exit code: the parent is gone
+
+
+def main(argv: List[str]) -> NoReturn:
+    """:param argv: the inherited descriptors of the control socket and of the shared memory, the parent's pid"""
+    control, memory, parent = (int(word) for word in argv)
+    for descriptor in (control, memory):
+        os.set_inheritable(descriptor, False)   # a process that an engine starts must not keep them open
+    _stand_apart()
+    _die_with(parent, control)
+    wire = channel.Wire(socket.socket(fileno=control))
+    try:
+        _serve(wire, memory)
+    except EOFError:
+        os._exit(_ORPHANED)
+
+
+def _serve(wire: channel.Wire, memory: int) -> NoReturn:
+    order = json.loads(wire.receive().payload.decode("ascii"))
+    try:
+        session = _open(order["factory"], order["description"])
+        area = channel.Area(memory, session.input, session.output, create=True)
+        area.input[...] = 0
+        if order["prove"]:
+            # A device that came back must answer once before a picture is entrusted to it.
+            session.run(np.zeros(session.input.shape, session.input.dtype))
+    except BaseException as exc:    # SystemExit and KeyboardInterrupt too: the parent wants to know
+        wire.send(channel.FAILED, 0, channel.error_to_json(exc))
+        _leave(1)
+    ready = {
+        "device": session.device,
+        "input": channel.spec_to_json(session.input),
+        "output": channel.spec_to_json(session.output),
+    }
+    wire.send(channel.READY, 0, json.dumps(ready).encode("ascii"))
+    while True:
+        frame = wire.receive()
+        if frame.kind == channel.QUIT:
+            session.close()
+            _leave(0)
+        try:
+            area.output[...] = session.run(area.input)
+        except Exception as exc:
+            wire.send(channel.FAILED, frame.number, channel.error_to_json(exc))
+        else:
+            wire.send(channel.DONE, frame.number)
+
+
+def open_described(description: Dict[str, Any]) -> Session:
+    """Open what a supervised session describes: the one place where a worker meets the engine."""
+    raise NotImplementedError
+
+
+def _open(factory: str, description: Dict[str, Any]) -> Session:
+    module, _, function = factory.partition(":")
+    make: Callable[[Dict[str, Any]], Session] = getattr(importlib.import_module(module), function)
+    return make(description)
+
+
+def _stand_apart() -> None:
+    """No signal of a terminal, no core files: a driver that aborts now and then would fill the disk."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+    except (ImportError, ValueError, OSError):
+        pass
+
+
+def _die_with(parent: int, control: int) -> None:
+    """Three ways to learn that the parent is gone; each one covers a gap of the others.
+
+    The kernel's signal comes even while native code holds the GIL (Linux only; it is tied to the thread that
+    started this process, which lives as long as the session).  The end of the socket works everywhere, but a
+    process that the parent forked may keep it open.  The parent's pid covers that.
+    """
+    if sys.platform.startswith("linux"):
+        try:
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), 0, 0, 0)
+        except (OSError, AttributeError):
+            pass
+    if os.getppid() != parent:
+        os._exit(_ORPHANED)
+    threading.Thread(target=_watch, args=(parent, control), name="coral-orphan-watch", daemon=True).start()
+
+
+def _watch(parent: int, control: int) -> None:
+    poll = select.poll()
+    poll.register(control, 0)       # POLLHUP and POLLERR come unasked; frames do not wake this thread
+    while True:
+        if poll.poll(1000) or os.getppid() != parent:
+            os._exit(_ORPHANED)
+
+
+def _leave(code: int) -> NoReturn:
+    # Without the interpreter's finalization: drivers crash in it (a delegate that outlives its library).
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(code)
