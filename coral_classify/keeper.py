@@ -66,7 +66,7 @@ class Keeper:
         tell: Callable[[Event], None],
     ) -> None:
         self.name = name
-        self.losses = 0                             # how often it failed after it had been opened
+        self.losses = 0                             # how often it failed at work, or at its first opening
         self.child: Optional[Child] = None          # ready to be asked; None while away
         self.trouble: Optional[CoralClassifyError] = None   # why it is away
         self.away_since = time.monotonic()
@@ -181,11 +181,11 @@ class Keeper:
             return False
         again = self._settled
         try:
-            child = Child(dict(self._order, prove=again))
+            child = Child(dict(self._order, prove=again and self.name != "cpu"))
         except (OSError, CoralClassifyError) as exc:
-            trouble = exc if isinstance(exc, CoralClassifyError) else DeviceError(
+            reason = exc if isinstance(exc, CoralClassifyError) else DeviceError(
                 "cannot start a worker process: %s" % exc, cause="no process")
-            return self._not_opened(trouble, orderly=True)
+            return self._not_opened(reason, orderly=True)
         self._current = child
         try:
             trouble = self._open(child)
@@ -288,6 +288,7 @@ class Keeper:
         now = time.monotonic()
         decision = self._health.absent(now) if orderly else self._health.failed(now)
         if first and not orderly:
+            self.losses += 1
             self._tell_loss(trouble, decision)
         elif not first:
             _logger.info("%s does not open yet: %s; %s", self.name, trouble, _again(decision.pause_s))
@@ -309,8 +310,9 @@ class Keeper:
 
     def _cause_of_death(self, child: Child, when: str) -> DeviceLost:
         way_out = _way_out(child.bury())
+        holds = "runs the engine" if self.name == "cpu" else "holds " + self.name
         return DeviceLost(
-            "the process that holds %s %s %s%s" % (self.name, way_out, when, _quote(child)),
+            "the process that %s %s %s%s" % (holds, way_out, when, _quote(child)),
             cause="crashed", evidence="\n".join(child.said()))
 
     def _tell_loss(self, trouble: CoralClassifyError, decision: Decision) -> None:

@@ -194,8 +194,7 @@ class SupervisedSession(Session):
 
     def _run_on_twin(self, tensor: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
         trouble: Optional[CoralClassifyError] = None
-        before = self._failed_over
-        if not before:
+        if not self._failed_over:
             self._failed_over = True
             self._keeper.announce("failed_over", "going on on the CPU while %s is away" % self._keeper.name)
         for _ in range(_TRIES):
@@ -209,7 +208,7 @@ class SupervisedSession(Session):
                 trouble = self._twin.fault(child, self._accusation(exc, "the CPU twin", deadline_s))
                 continue
             why = "%s is away: %s" % (self._keeper.name, self._keeper.trouble or "it is being opened")
-            recovered = self._keeper.losses != self._losses_seen or trouble is not None or not before
+            recovered = self._keeper.losses != self._losses_seen or trouble is not None
             self._losses_seen = self._keeper.losses
             self.device = child.device
             self._answers.latest = Answer(child.device, recovered, why)
