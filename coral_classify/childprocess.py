@@ -25,10 +25,11 @@ from .errors import UsageError
 
 __all__ = ["Child", "ChildDied", "ChildHung", "interpreter"]
 
-# The path comes through the environment: the child must see the modules that the parent sees, and what
-# `python -c` puts in front (the current folder) is not among them.
+# The path comes through the environment: the child must see the modules that the parent sees.  What `python -c`
+# puts in front, the current folder, is not among them: a json.py among the pictures must not be imported.
 _BOOTSTRAP = (
-    "import json, os, sys; sys.path[:] = json.loads(os.environ.pop('CORAL_CLASSIFY_WORKER_PATH')); "
+    "import sys; sys.path[:] = [folder for folder in sys.path if folder]; import json, os; "
+    "sys.path[:] = json.loads(os.environ.pop('CORAL_CLASSIFY_WORKER_PATH')); "
     "from coral_classify.worker import main; main(sys.argv[1:])"
 )
 _LAST_LINES = 60
@@ -104,7 +105,8 @@ class Child:
         self._wire = channel.Wire(mine)
         try:
             self._process = subprocess.Popen(
-                [interpreter(), "-c", _BOOTSTRAP, str(theirs.fileno()), str(self._memory), str(os.getpid())],
+                [interpreter(), *_flags(), "-c", _BOOTSTRAP]
+                + [str(theirs.fileno()), str(self._memory), str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,         # a driver's chatter must not reach our standard output
                 stderr=subprocess.STDOUT,
@@ -289,6 +291,14 @@ class Child:
         if self._memory >= 0:
             os.close(self._memory)
             self._memory = -1
+
+
+def _flags() -> List[str]:
+    """The isolation that this interpreter was started with holds for the worker, too."""
+    if sys.flags.isolated:
+        return ["-I"]
+    chosen = {"-E": sys.flags.ignore_environment, "-s": sys.flags.no_user_site, "-S": sys.flags.no_site}
+    return [flag for flag, wanted in chosen.items() if wanted]
 
 
 def _environment() -> Dict[str, str]:

@@ -101,6 +101,11 @@ class Keeper:
         """True when no child will come any more."""
         return self._refused or self._stopping
 
+    @property
+    def gone(self) -> bool:
+        """True when the thread has ended and everything is given back."""
+        return not self._thread.is_alive()
+
     def wait_until_settled(self) -> None:
         """Wait for the end of the first opening; it is bounded by the opening deadline."""
         with self._changed:
@@ -345,7 +350,7 @@ def _stop_all() -> None:
 
 
 def _again(pause_s: float) -> str:
-    return "trying again at once" if pause_s <= 0 else "trying again in %.0f s" % pause_s
+    return "trying again at once" if pause_s <= 0 else "trying again in %g s" % pause_s
 
 
 def _way_out(code: Optional[int]) -> str:

@@ -221,7 +221,7 @@ class SupervisedSession(Session):
             self._drop_twin()
         if self._twin is None:
             self._twin = Keeper("cpu", self._twin_order, health=_for_cpu(), limits=self._limits, tell=self._tell)
-            self._keepers.append(self._twin)
+            self._keepers[:] = [keeper for keeper in self._keepers if not keeper.gone] + [self._twin]
             self._twin.wait_until_settled()
         child = self._twin.wait_for_child(time.monotonic() + self._limits.open_s, lambda: self._leaving)
         if child is None:
@@ -231,9 +231,9 @@ class SupervisedSession(Session):
         return child
 
     def _drop_twin(self) -> None:
+        """Let the twin's worker go, without waiting for it; ``close`` waits."""
         if self._twin is not None:
-            self._keepers.remove(self._twin)
-            self._twin.stop()
+            self._twin.stop(wait=False)
             self._twin = None
 
     def _deadline(self, child: Child) -> float:

@@ -112,16 +112,16 @@ def test_many_threads_are_served_one_after_the_other():
 @pytest.mark.parametrize("way", DEADLY)
 @pytest.mark.parametrize("place", [1, 2, 10, "random"])
 def test_with_a_twin_a_stream_stays_complete_and_in_order(way, place, counter):
-    at = random.randint(11, 90) if place == "random" else place
+    at = random.randint(11, 990) if place == "random" else place
     events = []
     with supervised(
         {"count": counter, "faults": {str(at): way}}, twin=TWIN, on_event=events.append,
         limits=quick(run_s=1.0, first_s=1.0),
     ) as session:
-        notes = check_stream(session, range(100))
+        notes = check_stream(session, range(1000))
         # Taken up again while the stream goes on; the worker proves itself before it gets a picture.
         assert wait_until(lambda: session.trouble is None)
-        notes += check_stream(session, range(100, 110))
+        notes += check_stream(session, range(1000, 1010))
     assert [i for i, note in enumerate(notes) if note.recovered] == [at - 1], at
     assert notes[at - 1].device in ("cpu", "usb:0")
     assert [note.device for note in notes[-10:]] == ["usb:0"] * 10
@@ -364,7 +364,7 @@ def test_killed_workers_are_replaced_and_nothing_is_lost():
         finally:
             stop.set()
             thread.join()
-        check_stream(session, range(100))
+        check_stream(session, range(1000))
 
 
 # ---- what cannot work says so

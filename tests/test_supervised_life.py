@@ -200,6 +200,22 @@ def test_in_another_folder_than_the_one_it_was_imported_from(mark, tmp_path):
     assert output.strip() == b"7"
 
 
+def test_modules_in_the_current_folder_are_not_imported(mark, tmp_path):
+    for name in ("json", "os", "socket", "numpy"):
+        (tmp_path / (name + ".py")).write_text("raise SystemExit('imported from the current folder')")
+    script = "import sys; sys.path[:] = [folder for folder in sys.path if folder]\n" + ONCE
+    output, _ = start_script(script, mark, cwd=str(tmp_path)).communicate(timeout=60)
+    assert output.strip() == b"7"
+
+
+def test_an_isolated_interpreter(mark):
+    paths = os.pathsep.join([str(Path(worker_factories.__file__).resolve().parent.parent), os.path.dirname(
+        worker_factories.__file__)])
+    script = "import sys; sys.path[:0] = %r\n" % paths.split(os.pathsep) + ONCE
+    output, _ = start_script("", mark, "-I", "-c", script).communicate(timeout=60)
+    assert output.strip() == b"7"
+
+
 # ---- fork
 
 
