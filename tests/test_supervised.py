@@ -339,32 +339,33 @@ def test_a_picture_that_always_crashes_the_cpu_engine_gets_an_error():
 # ---- kills
 
 
-def test_killed_workers_are_replaced_and_nothing_is_lost():
+def test_a_hundred_kills_at_random_moments_lose_nothing():
+    """While it works, while it is being opened, while the twin stands in."""
     with supervised({"sleep": 0.001}, twin=TWIN) as session:
         stop = threading.Event()
-        kills = [0]
+        kills = []
 
         def killer():
-            while not stop.is_set():
-                time.sleep(random.uniform(0, 0.1))
-                for pid in children_of(os.getpid()):
-                    kills[0] += 1
+            while not stop.is_set() and len(kills) < 100:
+                time.sleep(random.uniform(0, 0.4))
+                living = children_of(os.getpid())
+                if living:
+                    pid = random.choice(living)
+                    kills.append(pid)
                     os.kill(pid, signal.SIGKILL)
 
         thread = threading.Thread(target=killer)
         thread.start()
         try:
             value = 0
-            while kills[0] < 100:
+            while thread.is_alive():
                 check_stream(session, [value % 65536])
                 value += 1
-        except DeviceError:
-            # Fair enough when twin and device were both shot three times within one picture; go on.
-            assert kills[0] >= 6
         finally:
             stop.set()
             thread.join()
-        check_stream(session, range(1000))
+        check_stream(session, range(100))
+        assert wait_until(lambda: session.trouble is None)
 
 
 # ---- what cannot work says so

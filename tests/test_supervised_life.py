@@ -1,10 +1,12 @@
 """How a worker ends with its parent, whatever way the parent ends, and where sessions can be used from."""
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -242,6 +244,7 @@ def test_a_forked_process_is_told_and_does_no_harm():
 
 def test_a_forked_process_that_outlives_us_does_not_keep_the_worker(mark):
     script = USE % {} + """
+import json
 import os
 pid = os.fork()
 if pid == 0:
@@ -285,3 +288,25 @@ print("done")
     output, _ = start_script(script, mark).communicate(timeout=60)
     assert output.strip() == b"done"
 
+
+
+# ---- the benchmarks run
+
+
+def run_benchmark(name, *arguments):
+    path = Path(worker_factories.__file__).resolve().parent.parent / "benchmarks" / name
+    process = subprocess.run([sys.executable, str(path), *arguments], stdout=subprocess.PIPE, timeout=120)
+    assert process.returncode == 0
+    return json.loads(process.stdout.decode().strip().splitlines()[-1])
+
+
+def test_a_small_soak_with_kills_ends_without_growth():
+    last = run_benchmark("soak.py", "--inferences", "5000", "--device", "usb:0", "--kill-every", "0.1")
+    assert last["inferences"] == 5000
+    assert last["after_close"] == {"processes": 0, "descriptors_gained": 0, "threads": 1}
+    assert sum(last["answers"].values()) == 5000
+
+
+def test_the_cost_of_supervision_can_be_measured():
+    figures = run_benchmark("supervision.py", "--pairs", "20")
+    assert figures["supervised_ms"] > 0
