@@ -3,11 +3,12 @@
     python benchmarks/soak.py --inferences 1000000 --model tiny.tflite [--device usb:0 --twin tiny.tflite]
     python benchmarks/soak.py --inferences 5000                 # no engine: sessions that answer at once
 
-Every answer is compared with the first one to the same picture on the same device.  ``--kill-every S`` shoots a
-worker with SIGKILL about every S seconds.  One JSON line a report on standard output: inferences, rate, resident
-memory of this process and of its workers (MB), descriptors, processes, threads, faults survived.
+Every answer is compared with the first one to the same picture on the same device.  ``--kill-every S`` shoots
+a worker with SIGKILL about every S seconds.  One JSON line a report on standard output: inferences, rate,
+resident memory of this process and of its workers (MB), descriptors, processes, threads, faults survived.
 Linux only: it reads /proc.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -131,17 +132,30 @@ def main(argv: Optional[List[str]] = None) -> int:
             print(event.message, file=sys.stderr)
 
     def describe(model: Optional[str], device: str) -> Dict[str, Any]:
-        return {"model": model and os.path.abspath(model), "device": device, "engine": options.engine,
-                "threads": options.threads}
+        return {
+            "model": model and os.path.abspath(model),
+            "device": device,
+            "engine": options.engine,
+            "threads": options.threads,
+        }
 
     more: Dict[str, Any] = {} if options.model else {"factory": "soak:open_echo"}
-    twin = describe(options.twin, "cpu") if options.twin or (not options.model and options.device != "cpu") else None
+    twin = (
+        describe(options.twin, "cpu")
+        if options.twin or (not options.model and options.device != "cpu")
+        else None
+    )
     before = len(os.listdir("/proc/self/fd"))
     # No rest: here the device is meant to fail often.
     health = DeviceHealth(first_pause_s=0.1, longest_pause_s=1.0, rest_s=0.0)
     session = SupervisedSession(
-        describe(options.model, options.device), twin=twin, device=options.device, on_event=count, health=health,
-        **more)
+        describe(options.model, options.device),
+        twin=twin,
+        device=options.device,
+        on_event=count,
+        health=health,
+        **more,
+    )
     with session:
         last = soak(session, options, events)
     last["after_close"] = {

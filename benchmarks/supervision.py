@@ -6,6 +6,7 @@ Without a model the session answers at once, and what is left is the cost of the
 224 x 224 picture into shared memory, two messages, two changes of process, one answer.  With a model its
 inference lies in between, as in real use.  Pairs alternate their order, so that drift hits both alike.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -94,12 +95,18 @@ def main(argv: Optional[List[str]] = None) -> int:
     description: Dict[str, Any] = {}
     if options.model:
         description = {
-            "model": os.path.abspath(options.model), "device": "cpu", "threads": options.threads,
+            "model": os.path.abspath(options.model),
+            "device": "cpu",
+            "threads": options.threads,
             "engine": options.engine,
         }
     figures = measure(options.pairs, description)
-    record = {"python": platform.python_version(), "machine": platform.machine(), "pairs": options.pairs,
-              "model": os.path.basename(options.model) if options.model else None}
+    record = {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "pairs": options.pairs,
+        "model": os.path.basename(options.model) if options.model else None,
+    }
     record.update({name: round(value, 4) for name, value in figures.items()})
     print(json.dumps(record))
     return 0

@@ -3,6 +3,7 @@
 Both ends use this module.  It knows sockets, memory and NumPy, and nothing of models, policies or devices.
 The shared memory never has a name in a file system, so that no kind of death can leave it behind.
 """
+
 from __future__ import annotations
 
 import json
@@ -19,13 +20,25 @@ from . import errors
 from .types import Quantization, TensorSpec
 
 __all__ = [
-    "OPEN", "READY", "RUN", "DONE", "FAILED", "QUIT", "Frame", "Wire", "Area", "make_memory",
-    "spec_to_json", "spec_from_json", "error_to_json", "error_from_json",
+    "OPEN",
+    "READY",
+    "RUN",
+    "DONE",
+    "FAILED",
+    "QUIT",
+    "Frame",
+    "Wire",
+    "Area",
+    "make_memory",
+    "spec_to_json",
+    "spec_from_json",
+    "error_to_json",
+    "error_from_json",
 ]
 
 OPEN, READY, RUN, DONE, FAILED, QUIT = range(1, 7)
 
-_HEADER = struct.Struct("<IIQ")     # kind, length of the payload in bytes, number of the request
+_HEADER = struct.Struct("<IIQ")  # kind, length of the payload in bytes, number of the request
 _LONGEST_PAYLOAD = 1 << 20
 _ALIGNMENT = 4096
 
@@ -108,10 +121,10 @@ def make_memory() -> int:
     if create is not None:
         try:
             return int(create("coral_classify"))
-        except OSError:         # a kernel or a seccomp filter without it
+        except OSError:  # a kernel or a seccomp filter without it
             pass
     folder = "/dev/shm" if os.path.isdir("/dev/shm") and os.access("/dev/shm", os.W_OK) else None
-    with tempfile.TemporaryFile(prefix="coral_classify-", dir=folder) as file:   # O_TMPFILE: no name
+    with tempfile.TemporaryFile(prefix="coral_classify-", dir=folder) as file:  # O_TMPFILE: no name
         return os.dup(file.fileno())
 
 
@@ -140,7 +153,7 @@ class Area:
         del self.input, self.output
         try:
             self._map.close()
-        except BufferError:     # a view is still held elsewhere: it goes with that view
+        except BufferError:  # a view is still held elsewhere: it goes with that view
             pass
 
 
@@ -178,7 +191,7 @@ def error_to_json(exc: BaseException) -> bytes:
 
 
 def error_from_json(payload: bytes) -> Exception:
-    """The exception as it was if this package defines it, else an :class:`EngineError` that names its type."""
+    """The exception as it was if this package defines it, else an :class:`EngineError` with its type."""
     record = json.loads(payload.decode("ascii"))
     name, message = record["type"], record["message"]
     kind = getattr(errors, name, None) if name in errors.__all__ else None

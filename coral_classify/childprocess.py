@@ -2,6 +2,7 @@
 
 Knows processes, pipes and deadlines.  Knows no policy: what a death means is decided elsewhere.
 """
+
 from __future__ import annotations
 
 import json
@@ -25,15 +26,16 @@ from .errors import UsageError
 
 __all__ = ["Child", "ChildDied", "ChildHung", "interpreter"]
 
-# The path comes through the environment: the child must see the modules that the parent sees.  What `python -c`
-# puts in front, the current folder, is not among them: a json.py among the pictures must not be imported.
+# The path comes through the environment: the child must see the modules that the parent sees.  What
+# `python -c` puts in front, the current folder, is not among them: a json.py among the pictures must not be
+# imported.
 _BOOTSTRAP = (
     "import sys; sys.path[:] = [folder for folder in sys.path if folder]; import json, os; "
     "sys.path[:] = json.loads(os.environ.pop('CORAL_CLASSIFY_WORKER_PATH')); "
     "from coral_classify.worker import main; main(sys.argv[1:])"
 )
 _LAST_LINES = 60
-_LONGEST_LINE = 1000    # bytes
+_LONGEST_LINE = 1000  # bytes
 
 
 class ChildDied(Exception):
@@ -52,7 +54,8 @@ def interpreter() -> str:
     """
     if os.name != "posix":
         raise UsageError(
-            "supervised sessions need POSIX processes and do not run on %s yet; use supervised=False" % sys.platform
+            "supervised sessions need POSIX processes and do not run on %s yet; use supervised=False"
+            % sys.platform
         )
     named = os.environ.get("CORAL_CLASSIFY_PYTHON")
     if named:
@@ -85,13 +88,13 @@ class Child:
 
     def __init__(self, order: Dict[str, Any]) -> None:
         self.started_at = time.monotonic()
-        self.device = ""                        # known once ready
+        self.device = ""  # known once ready
         self.input: Any = None
         self.output: Any = None
         self.requests = 0
         self.proven = bool(order["prove"])
-        self._in_use = threading.Lock()         # held during a request: no descriptor is closed under it
-        self._pending = False                   # a request was sent whose answer nobody has read
+        self._in_use = threading.Lock()  # held during a request: no descriptor is closed under it
+        self._pending = False  # a request was sent whose answer nobody has read
         self._buried = False
         self._area: Optional[channel.Area] = None
         self._lines: Deque[bytes] = deque(maxlen=_LAST_LINES)
@@ -108,11 +111,11 @@ class Child:
                 [interpreter(), *_flags(), "-c", _BOOTSTRAP]
                 + [str(theirs.fileno()), str(self._memory), str(os.getpid())],
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,         # a driver's chatter must not reach our standard output
+                stdout=subprocess.PIPE,  # a driver's chatter must not reach our standard output
                 stderr=subprocess.STDOUT,
                 bufsize=0,
                 pass_fds=(theirs.fileno(), self._memory),
-                start_new_session=True,         # no signals of the terminal
+                start_new_session=True,  # no signals of the terminal
                 env=_environment(),
             )
         except BaseException:
@@ -128,7 +131,7 @@ class Child:
         try:
             self._wire.send(channel.OPEN, 0, json.dumps(order).encode("ascii"))
         except EOFError:
-            pass                                # the keeper will see it die
+            pass  # the keeper will see it die
 
     @property
     def pid(self) -> int:
@@ -173,7 +176,7 @@ class Child:
             if self._area is None:
                 raise ChildDied()
             try:
-                if self._pending:               # Ctrl-C broke the last request off: its input is still in use
+                if self._pending:  # Ctrl-C broke the last request off: its input is still in use
                     self._wire.receive(timeout_s)
                     self._pending = False
                 self._area.input[...] = tensor
@@ -245,7 +248,7 @@ class Child:
         code = self._wait(10.0)
         self.listen()
         self._wire.hang_up()
-        with self._in_use:      # a request in progress has ended by this
+        with self._in_use:  # a request in progress has ended by this
             self._release()
         return code
 
@@ -256,7 +259,7 @@ class Child:
                 close()
             except OSError:
                 pass
-        self._process.returncode = 0    # not ours to wait for
+        self._process.returncode = 0  # not ours to wait for
 
     def _ask_to_leave(self, grace_s: float) -> None:
         try:
@@ -272,7 +275,7 @@ class Child:
         try:
             return self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
-            return None         # not even SIGKILL: it sits in an uninterruptible call of the kernel
+            return None  # not even SIGKILL: it sits in an uninterruptible call of the kernel
 
     def _release(self) -> None:
         _alive.discard(self)
@@ -304,7 +307,7 @@ def _flags() -> List[str]:
 def _environment() -> Dict[str, str]:
     folders = [os.path.abspath(folder) for folder in sys.path if isinstance(folder, str)]
     package = str(Path(__file__).resolve().parent.parent)
-    if package not in folders:      # imported by a finder of its own, not from the path
+    if package not in folders:  # imported by a finder of its own, not from the path
         folders.append(package)
     environment = dict(os.environ)
     environment["CORAL_CLASSIFY_WORKER_PATH"] = json.dumps(folders)

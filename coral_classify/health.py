@@ -2,6 +2,7 @@
 
 A pure state machine with the clock as an argument: no threads, no processes, no sleeping.
 """
+
 from __future__ import annotations
 
 from collections import deque
@@ -13,8 +14,8 @@ __all__ = ["DeviceHealth", "Decision"]
 class Decision(NamedTuple):
     """What follows from one failure."""
 
-    pause_s: float      # from now until the next attempt
-    rested: bool        # True if the pause is a rest, because the device fails repeatedly
+    pause_s: float  # from now until the next attempt
+    rested: bool  # True if the pause is a rest, because the device fails repeatedly
 
 
 class DeviceHealth:
@@ -22,8 +23,8 @@ class DeviceHealth:
 
     ``failed`` (it crashed, hung, or lost an answer) counts towards a rest; ``absent`` (it is not there, busy,
     or refused) does not: nobody gains from letting an unplugged device rest.  After either, the pauses grow
-    from nothing over *first_pause_s* by doubling up to *longest_pause_s*.  They start anew when the device has
-    worked for *window_s*.
+    from nothing over *first_pause_s* by doubling up to *longest_pause_s*.  They start anew when the device
+    has worked for *window_s*.
 
     >>> health = DeviceHealth()
     >>> [health.failed(now).pause_s for now in (0.0, 5.0, 10.0)]    # the third within a minute: rest
@@ -47,7 +48,9 @@ class DeviceHealth:
         longest_rest_s: float = 3600.0,
     ) -> None:
         if not 0 < first_pause_s <= longest_pause_s or failures < 1 or window_s <= 0:
-            raise ValueError("pauses, failures and window must be positive, and the longest pause the longest")
+            raise ValueError(
+                "pauses, failures and window must be positive, and the longest pause the longest"
+            )
         if not 0 <= rest_s <= longest_rest_s:
             raise ValueError("rest_s must lie between 0 and longest_rest_s")
         self._first_pause_s = first_pause_s
@@ -56,10 +59,10 @@ class DeviceHealth:
         self._window_s = window_s
         self._rest_s = rest_s
         self._longest_rest_s = longest_rest_s
-        self._recent: Deque[float] = deque(maxlen=failures)     # times of the latest failures
-        self._attempts = 0          # failed ones since it last worked for a while
+        self._recent: Deque[float] = deque(maxlen=failures)  # times of the latest failures
+        self._attempts = 0  # failed ones since it last worked for a while
         self._rests = 0
-        self._opened_at = -1.0      # negative: not open
+        self._opened_at = -1.0  # negative: not open
         self._next_at = float("-inf")
         self.resting = False
 

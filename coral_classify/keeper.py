@@ -3,6 +3,7 @@
 It alone starts and buries children, so that there is one place where a child can be lost.  Whoever wants an
 answer takes ``child``, asks it, and hands it back with ``fault`` when that went wrong.
 """
+
 from __future__ import annotations
 
 import atexit
@@ -27,25 +28,25 @@ _CAUSE = (
     "likely causes: a weak power supply, a bad cable or hub, or heat; `coral-classify doctor` shows the link "
     "speed, the temperature and what the driver says"
 )
-_POLL_S = 1.0       # for a death that no pipe tells of: a foreign fork may hold the child's ends
+_POLL_S = 1.0  # for a death that no pipe tells of: a foreign fork may hold the child's ends
 
 
 class Event(NamedTuple):
     """Something that happened to a device."""
 
-    kind: str       # "lost", "failed_over", "back" or "rested"
-    device: str     # "usb:0", …
-    message: str    # one line: what, why, what follows
+    kind: str  # "lost", "failed_over", "back" or "rested"
+    device: str  # "usb:0", …
+    message: str  # one line: what, why, what follows
 
 
 class Limits(NamedTuple):
     """Deadlines, in seconds."""
 
-    run_s: float = 10.0         # one inference
-    first_s: float = 30.0       # the first one after opening: it carries the weights to the device
-    open_s: float = 40.0        # opening; the driver itself gives up after 25 s
-    patience_s: float = 30.0    # how long a picture may wait for a lost device that has no twin
-    close_s: float = 2.0        # for an orderly end
+    run_s: float = 10.0  # one inference
+    first_s: float = 30.0  # the first one after opening: it carries the weights to the device
+    open_s: float = 40.0  # opening; the driver itself gives up after 25 s
+    patience_s: float = 30.0  # how long a picture may wait for a lost device that has no twin
+    close_s: float = 2.0  # for an orderly end
 
 
 class Keeper:
@@ -66,21 +67,21 @@ class Keeper:
         tell: Callable[[Event], None],
     ) -> None:
         self.name = name
-        self.losses = 0                             # how often it failed at work, or at its first opening
-        self.child: Optional[Child] = None          # ready to be asked; None while away
-        self.trouble: Optional[CoralClassifyError] = None   # why it is away
+        self.losses = 0  # how often it failed at work, or at its first opening
+        self.child: Optional[Child] = None  # ready to be asked; None while away
+        self.trouble: Optional[CoralClassifyError] = None  # why it is away
         self.away_since = time.monotonic()
         self._order = order
         self._health = health
         self._limits = limits
         self._tell_whom = tell
         self._pid = os.getpid()
-        self._events: Deque[Event] = deque()        # not yet told
+        self._events: Deque[Event] = deque()  # not yet told
         self._changed = threading.Condition(threading.Lock())
-        self._refused = False                       # the first opening failed in an orderly way: all is over
-        self._settled = False                       # the first opening has come to an end
+        self._refused = False  # the first opening failed in an orderly way: all is over
+        self._settled = False  # the first opening has come to an end
         self._stopping = False
-        self._current: Optional[Child] = None       # also while it opens
+        self._current: Optional[Child] = None  # also while it opens
         self._accused: Optional[CoralClassifyError] = None
         self._wake_end, self._wake = os.pipe()
         os.set_blocking(self._wake, False)
@@ -131,7 +132,7 @@ class Keeper:
         with self._changed:
             if self._current is child and self._accused is None:
                 self._accused = accusation
-        child.kill()    # one that died keeps its exit code; one that talks nonsense goes, too
+        child.kill()  # one that died keeps its exit code; one that talks nonsense goes, too
         self._ring()
         with self._changed:
             while self._current is child and self._thread.is_alive():
@@ -155,7 +156,7 @@ class Keeper:
     def _ring(self) -> None:
         try:
             os.write(self._wake, b"!")
-        except OSError:         # full: it is awake already; closed: it has ended
+        except OSError:  # full: it is awake already; closed: it has ended
             pass
 
     # ---- the thread
@@ -188,8 +189,11 @@ class Keeper:
         try:
             child = Child(dict(self._order, prove=again and self.name != "cpu"))
         except (OSError, CoralClassifyError) as exc:
-            reason = exc if isinstance(exc, CoralClassifyError) else DeviceError(
-                "cannot start a worker process: %s" % exc, cause="no process")
+            reason = (
+                exc
+                if isinstance(exc, CoralClassifyError)
+                else DeviceError("cannot start a worker process: %s" % exc, cause="no process")
+            )
             return self._not_opened(reason, orderly=True)
         self._current = child
         try:
@@ -247,7 +251,9 @@ class Keeper:
             if left <= 0:
                 return DeadlineExceeded(
                     "opening %s took longer than %.0f s%s" % (self.name, self._limits.open_s, _quote(child)),
-                    cause="hang", evidence="\n".join(child.said()))
+                    cause="hang",
+                    evidence="\n".join(child.said()),
+                )
             wanted = [(child.control, select.POLLIN)]
             if listening:
                 wanted.append((child.words, select.POLLIN))
@@ -318,7 +324,9 @@ class Keeper:
         holds = "runs the engine" if self.name == "cpu" else "holds " + self.name
         return DeviceLost(
             "the process that %s %s %s%s" % (holds, way_out, when, _quote(child)),
-            cause="crashed", evidence="\n".join(child.said()))
+            cause="crashed",
+            evidence="\n".join(child.said()),
+        )
 
     def _tell_loss(self, trouble: CoralClassifyError, decision: Decision) -> None:
         what_next = "" if decision.rested else "; " + _again(decision.pause_s)

@@ -3,10 +3,11 @@
 This module is the policy: which process answers a picture, and what happens when one fails.  The processes
 are the keepers' business (:mod:`coral_classify.keeper`), the pauses those of :mod:`coral_classify.health`.
 
-The CPU twin that stands in for a lost device runs in a worker of its own, started at the first loss and ended
-when the device is back.  In this process it would start sooner by a moment, but bring an engine (memory, native
-threads, its own crashes) into a process that was promised to be free of them.
+The CPU twin that stands in for a lost device runs in a worker of its own, started at the first loss and
+ended when the device is back.  In this process it would start sooner by a moment, but bring an engine (memory,
+native threads, its own crashes) into a process that was promised to be free of them.
 """
+
 from __future__ import annotations
 
 import logging
@@ -19,7 +20,15 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional
 import numpy as np
 
 from .childprocess import Child, ChildDied, ChildHung, interpreter
-from .errors import CoralClassifyError, DeadlineExceeded, DeviceError, EngineError, ModelError, SessionClosed, UsageError
+from .errors import (
+    CoralClassifyError,
+    DeadlineExceeded,
+    DeviceError,
+    EngineError,
+    ModelError,
+    SessionClosed,
+    UsageError,
+)
 from .health import DeviceHealth
 from .keeper import Event, Keeper, Limits
 from .types import Session
@@ -28,7 +37,7 @@ __all__ = ["SupervisedSession", "Answer", "Event", "Limits", "interpreter"]
 
 ON_DEVICE_LOSS = ("cpu", "retry", "raise")
 _FACTORY = "coral_classify.worker:open_described"
-_TRIES = 3      # per picture: one that kills three workers in a row is given up
+_TRIES = 3  # per picture: one that kills three workers in a row is given up
 
 _logger = logging.getLogger("coral_classify.supervised")
 
@@ -36,9 +45,9 @@ _logger = logging.getLogger("coral_classify.supervised")
 class Answer(NamedTuple):
     """How the latest picture of this thread was answered."""
 
-    device: str             # "usb:0", "cpu"
-    recovered: bool         # a fault was survived since the picture before
-    reason: Optional[str]   # why it was not the wanted device; None if it was
+    device: str  # "usb:0", "cpu"
+    recovered: bool  # a fault was survived since the picture before
+    reason: Optional[str]  # why it was not the wanted device; None if it was
 
 
 class _Teller:
@@ -91,7 +100,9 @@ class SupervisedSession(Session):
         factory: str = _FACTORY,
     ) -> None:
         if on_device_loss not in ON_DEVICE_LOSS:
-            raise UsageError("on_device_loss is %r; it is one of %s" % (on_device_loss, ", ".join(ON_DEVICE_LOSS)))
+            raise UsageError(
+                "on_device_loss is %r; it is one of %s" % (on_device_loss, ", ".join(ON_DEVICE_LOSS))
+            )
         if not (math.isfinite(deadline_ms) and deadline_ms > 0):
             raise UsageError("deadline_ms is %r; give a positive number of milliseconds" % (deadline_ms,))
         interpreter()
@@ -104,7 +115,7 @@ class SupervisedSession(Session):
         self._twin_order = None if twin is None or self._on_cpu else {"factory": factory, "description": twin}
         self._tell = _Teller(on_event)
         self._twin: Optional[Keeper] = None
-        self._failed_over = False       # told so since the device was lost
+        self._failed_over = False  # told so since the device was lost
         self._losses_seen = 0
         self._twin_losses_seen = 0
         self._leaving = False
@@ -112,7 +123,11 @@ class SupervisedSession(Session):
         # A crashing engine on the CPU is no device that could need a rest.
         health = health or (_for_cpu() if self._on_cpu else DeviceHealth())
         self._keeper = Keeper(
-            device, {"factory": factory, "description": description}, health=health, limits=limits, tell=self._tell
+            device,
+            {"factory": factory, "description": description},
+            health=health,
+            limits=limits,
+            tell=self._tell,
         )
         keepers = [self._keeper]
         self._keepers = keepers
@@ -140,7 +155,7 @@ class SupervisedSession(Session):
         return None if keeper.child is not None or keeper.trouble is None else str(keeper.trouble)
 
     def close(self) -> None:
-        self._leaving = True    # a run that waits for a lost device ends by this
+        self._leaving = True  # a run that waits for a lost device ends by this
         super().close()
 
     # ---- the policy
@@ -165,7 +180,7 @@ class SupervisedSession(Session):
                 output = child.request(tensor, deadline_s)
             except (ChildDied, ChildHung, DeviceError, EngineError) as exc:
                 if isinstance(exc, EngineError) and self._on_cpu:
-                    raise       # the engine refuses this model or input in an orderly way
+                    raise  # the engine refuses this model or input in an orderly way
                 trouble = keeper.fault(child, self._accusation(exc, keeper.name, deadline_s))
                 if self._policy == "raise" and not self._on_cpu:
                     break
@@ -220,7 +235,9 @@ class SupervisedSession(Session):
         if self._twin is not None and self._twin.child is None and self._twin.ended:
             self._drop_twin()
         if self._twin is None:
-            self._twin = Keeper("cpu", self._twin_order, health=_for_cpu(), limits=self._limits, tell=self._tell)
+            self._twin = Keeper(
+                "cpu", self._twin_order, health=_for_cpu(), limits=self._limits, tell=self._tell
+            )
             self._keepers[:] = [keeper for keeper in self._keepers if not keeper.gone] + [self._twin]
             self._twin.wait_until_settled()
         child = self._twin.wait_for_child(time.monotonic() + self._limits.open_s, lambda: self._leaving)
@@ -246,21 +263,28 @@ class SupervisedSession(Session):
     def _check_fit(self, child: Child) -> None:
         """A twin, or a file that was replaced meanwhile, must be the same network to its user."""
         for mine, its, what in ((self.input, child.input, "input"), (self.output, child.output, "output")):
-            same = mine.shape == its.shape and mine.dtype == its.dtype and (
-                mine.quantization.zero_point == its.quantization.zero_point
-                and math.isclose(mine.quantization.scale, its.quantization.scale, rel_tol=1e-3)
+            same = (
+                mine.shape == its.shape
+                and mine.dtype == its.dtype
+                and (
+                    mine.quantization.zero_point == its.quantization.zero_point
+                    and math.isclose(mine.quantization.scale, its.quantization.scale, rel_tol=1e-3)
+                )
             )
             if not same:
                 raise ModelError(
-                    "the model on %s differs from the one that this session was opened with: its %s is %s, not "
-                    "%s; compiled file and CPU twin must come from one network" % (child.device, what, its, mine))
+                    "the model on %s differs from the one that this session was opened with: its %s is %s, "
+                    "not %s; compiled file and CPU twin must come from one network"
+                    % (child.device, what, its, mine)
+                )
 
     def _accusation(self, exc: Exception, name: str, deadline_s: float) -> Optional[CoralClassifyError]:
         if isinstance(exc, ChildDied):
             return None
         if isinstance(exc, ChildHung):
             return DeadlineExceeded(
-                "%s did not answer within %.0f ms" % (name, 1000.0 * deadline_s), cause="hang")
+                "%s did not answer within %.0f ms" % (name, 1000.0 * deadline_s), cause="hang"
+            )
         assert isinstance(exc, CoralClassifyError)
         return exc
 

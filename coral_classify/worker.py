@@ -3,6 +3,7 @@
 Runs in a fresh interpreter that :mod:`coral_classify.childprocess` starts.  It obeys frames on an inherited
 socket and leaves as soon as its parent is gone, by whatever way the parent went.
 """
+
 from __future__ import annotations
 
 import ctypes
@@ -23,15 +24,18 @@ from .types import Session
 
 __all__ = ["main"]
 
-_PR_SET_PDEATHSIG = 1       # linux/prctl.h
-_ORPHANED = 3               # exit code: the parent is gone
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_ORPHANED = 3  # exit code: the parent is gone
 
 
 def main(argv: List[str]) -> NoReturn:
-    """:param argv: the inherited descriptors of the control socket and of the shared memory, the parent's pid"""
+    """Serve until told to leave.
+
+    :param argv: the inherited descriptors of the control socket and of the shared memory; the parent's pid
+    """
     control, memory, parent = (int(word) for word in argv)
     for descriptor in (control, memory):
-        os.set_inheritable(descriptor, False)   # a process that an engine starts must not keep them open
+        os.set_inheritable(descriptor, False)  # a process that an engine starts must not keep them open
     _stand_apart()
     _die_with(parent, control)
     wire = channel.Wire(socket.socket(fileno=control))
@@ -50,7 +54,7 @@ def _serve(wire: channel.Wire, memory: int) -> NoReturn:
         if order["prove"]:
             # A device that came back must answer once before a picture is entrusted to it.
             session.run(np.zeros(session.input.shape, session.input.dtype))
-    except BaseException as exc:    # SystemExit and KeyboardInterrupt too: the parent wants to know
+    except BaseException as exc:  # SystemExit and KeyboardInterrupt too: the parent wants to know
         wire.send(channel.FAILED, 0, channel.error_to_json(exc))
         _leave(1)
     ready = {
@@ -114,7 +118,7 @@ def _die_with(parent: int, control: int) -> None:
 
 def _watch(parent: int, control: int) -> None:
     poll = select.poll()
-    poll.register(control, 0)       # POLLHUP and POLLERR come unasked; frames do not wake this thread
+    poll.register(control, 0)  # POLLHUP and POLLERR come unasked; frames do not wake this thread
     while True:
         if poll.poll(1000) or os.getppid() != parent:
             os._exit(_ORPHANED)

@@ -1,4 +1,5 @@
 """Frames and shared memory between a process and its worker."""
+
 from __future__ import annotations
 
 import os
@@ -23,8 +24,8 @@ def wires():
 
 
 def test_a_frame_arrives_as_it_was_sent(wires):
-    wires[0].send(channel.RUN, 2 ** 63, b"body")
-    assert wires[1].receive(1.0) == (channel.RUN, 2 ** 63, b"body")
+    wires[0].send(channel.RUN, 2**63, b"body")
+    assert wires[1].receive(1.0) == (channel.RUN, 2**63, b"body")
 
 
 def test_frames_keep_their_borders(wires):
@@ -115,8 +116,12 @@ def test_a_foreign_error_is_named():
     assert str(back) == "the worker process reports ZeroDivisionError: by zero"
 
 
-@given(st.lists(st.integers(1, 9), min_size=1, max_size=4), st.sampled_from(["uint8", "int8", "float32"]),
-       st.floats(0, 10), st.integers(-128, 255))
+@given(
+    st.lists(st.integers(1, 9), min_size=1, max_size=4),
+    st.sampled_from(["uint8", "int8", "float32"]),
+    st.floats(0, 10),
+    st.integers(-128, 255),
+)
 def test_specs_survive_the_wire(shape, dtype, scale, zero_point):
     spec = TensorSpec(tuple(shape), np.dtype(dtype), Quantization(scale, zero_point))
     assert channel.spec_from_json(channel.spec_to_json(spec)) == spec

@@ -1,4 +1,5 @@
 """The pauses between attempts at a failing device."""
+
 from __future__ import annotations
 
 import pytest
@@ -18,7 +19,14 @@ def test_a_first_failure_is_tried_again_at_once():
 def test_pauses_grow_while_the_device_is_absent_and_never_end_in_a_rest():
     health = DeviceHealth(first_pause_s=1, longest_pause_s=8)
     assert [health.absent(0.1 * i) for i in range(7)] == [
-        (0.0, False), (1.0, False), (2.0, False), (4.0, False), (8.0, False), (8.0, False), (8.0, False)]
+        (0.0, False),
+        (1.0, False),
+        (2.0, False),
+        (4.0, False),
+        (8.0, False),
+        (8.0, False),
+        (8.0, False),
+    ]
 
 
 def test_three_failures_within_a_minute_earn_a_rest():
@@ -49,7 +57,7 @@ def test_a_device_that_worked_for_a_while_is_tried_at_once_again():
     for now in range(10):
         health.absent(float(now))
     health.opened(100.0)
-    assert health.failed(101.0).pause_s > 1.0       # it worked for a second: the pauses go on growing
+    assert health.failed(101.0).pause_s > 1.0  # it worked for a second: the pauses go on growing
     health.opened(200.0)
     assert health.failed(260.0).pause_s == 0.0
 
@@ -59,17 +67,23 @@ def test_without_a_rest_pauses_just_grow():
     assert not any(health.failed(float(now)).rested for now in range(10))
 
 
-@pytest.mark.parametrize("wrong", [
-    {"first_pause_s": 0}, {"first_pause_s": 2, "longest_pause_s": 1}, {"failures": 0}, {"window_s": 0},
-    {"rest_s": -1}, {"rest_s": 10, "longest_rest_s": 5},
-])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"first_pause_s": 0},
+        {"first_pause_s": 2, "longest_pause_s": 1},
+        {"failures": 0},
+        {"window_s": 0},
+        {"rest_s": -1},
+        {"rest_s": 10, "longest_rest_s": 5},
+    ],
+)
 def test_values_that_cannot_be_meant_are_refused(wrong):
     with pytest.raises(ValueError):
         DeviceHealth(**wrong)
 
 
-EVENTS = st.lists(
-    st.tuples(st.sampled_from(["failed", "absent", "opened"]), st.floats(0, 400)), max_size=80)
+EVENTS = st.lists(st.tuples(st.sampled_from(["failed", "absent", "opened"]), st.floats(0, 400)), max_size=80)
 
 
 @given(EVENTS)

@@ -1,4 +1,5 @@
 """A session in a child process that crashes, hangs and comes back: real processes, no engine."""
+
 from __future__ import annotations
 
 import logging
@@ -11,8 +12,6 @@ import time
 
 import numpy as np
 import pytest
-import worker_factories
-from worker_tools import check_stream, children_of, descriptors, never_resting, quick, supervised, wait_until
 
 from coral_classify.errors import (
     DeadlineExceeded,
@@ -25,6 +24,9 @@ from coral_classify.errors import (
 )
 from coral_classify.health import DeviceHealth
 from coral_classify.supervised import SupervisedSession
+
+import worker_factories
+from worker_tools import check_stream, children_of, descriptors, never_resting, quick, supervised, wait_until
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="supervised sessions need POSIX processes")
 
@@ -86,7 +88,7 @@ def test_closing_twice_and_using_it_afterwards():
 def test_a_forgotten_session_takes_its_worker_along():
     session = supervised({})
     assert children_of(os.getpid())
-    del session     # the fixture checks the rest
+    del session  # the fixture checks the rest
 
 
 def test_many_threads_are_served_one_after_the_other():
@@ -115,7 +117,9 @@ def test_with_a_twin_a_stream_stays_complete_and_in_order(way, place, counter):
     at = random.randint(11, 990) if place == "random" else place
     events = []
     with supervised(
-        {"count": counter, "faults": {str(at): way}}, twin=TWIN, on_event=events.append,
+        {"count": counter, "faults": {str(at): way}},
+        twin=TWIN,
+        on_event=events.append,
         limits=quick(run_s=1.0, first_s=1.0),
     ) as session:
         notes = check_stream(session, range(1000))
@@ -138,10 +142,14 @@ def test_with_retry_the_picture_in_flight_is_run_again(way, counter):
     assert {note.device for note in notes} == {"usb:0"}
 
 
-@pytest.mark.parametrize("way, error", [("abort", DeviceLost), ("hang", DeadlineExceeded), ("busy", DeviceError)])
+@pytest.mark.parametrize(
+    "way, error", [("abort", DeviceLost), ("hang", DeadlineExceeded), ("busy", DeviceError)]
+)
 def test_with_raise_the_picture_in_flight_fails_and_later_ones_work(way, error, counter):
     with supervised(
-        {"count": counter, "faults": {"2": way}}, twin=TWIN, on_device_loss="raise",
+        {"count": counter, "faults": {"2": way}},
+        twin=TWIN,
+        on_device_loss="raise",
         limits=quick(run_s=0.5, first_s=0.5),
     ) as session:
         check_stream(session, [1])
@@ -153,7 +161,9 @@ def test_with_raise_the_picture_in_flight_fails_and_later_ones_work(way, error, 
 
 def test_the_drivers_last_words_are_the_reason(counter):
     with supervised({"count": counter, "faults": {"1": "abort"}}, on_device_loss="raise") as session:
-        with pytest.raises(DeviceLost, match=r"aborted \(SIGABRT\).*usb_driver.cc:857\] transfer on tag 0") as caught:
+        with pytest.raises(
+            DeviceLost, match=r"aborted \(SIGABRT\).*usb_driver.cc:857\] transfer on tag 0"
+        ) as caught:
             session.run(worker_factories.picture(2))
     assert "transfer on tag 0 failed" in caught.value.evidence
 
@@ -163,7 +173,7 @@ def test_a_picture_that_kills_every_worker_fails_alone_without_a_twin(counter):
         {"count": counter, "faults": {"2": "abort", "4": "abort", "6": "abort"}}, on_device_loss="retry"
     ) as session:
         check_stream(session, [1])
-        with pytest.raises(DeviceLost):         # runs 2, 4 and 6; 3 and 5 are the proofs of the reopened worker
+        with pytest.raises(DeviceLost):  # runs 2, 4 and 6; 3 and 5 are the proofs of the reopened worker
             session.run(worker_factories.picture(2))
         check_stream(session, range(3, 20))
 
@@ -181,7 +191,10 @@ def test_abort_while_idle_is_noticed_and_mended_in_the_background(counter):
         assert wait_until(lambda: [event.kind for event in events] == ["lost", "back"])
         notes = check_stream(session, range(3))
     assert [(note.device, note.recovered) for note in notes] == [
-        ("usb:0", True), ("usb:0", False), ("usb:0", False)]
+        ("usb:0", True),
+        ("usb:0", False),
+        ("usb:0", False),
+    ]
 
 
 # ---- opening and opening again
@@ -208,8 +221,11 @@ def test_a_crash_or_hang_at_the_first_opening_is_tried_again_without_a_twin(way,
 def test_a_crash_or_hang_at_the_first_opening_raises_where_that_is_asked_for(way, error, counter):
     with pytest.raises(error):
         supervised(
-            {"count": counter, "faults": {"open": [1, 1, way]}}, twin=TWIN, on_device_loss="raise",
-            limits=quick(open_s=1.0))
+            {"count": counter, "faults": {"open": [1, 1, way]}},
+            twin=TWIN,
+            on_device_loss="raise",
+            limits=quick(open_s=1.0),
+        )
 
 
 @pytest.mark.parametrize("way, error", [("busy", DeviceError), ("model error", ModelError)])
@@ -241,7 +257,7 @@ def test_a_device_that_returns_under_another_name(counter):
 
 def test_without_a_twin_waiting_is_bounded_and_each_picture_gets_its_error(counter):
     with supervised(
-        {"count": counter, "faults": {"2": "abort", "open": [2, 10 ** 6, "busy"]}}, limits=quick(patience_s=0.5)
+        {"count": counter, "faults": {"2": "abort", "open": [2, 10**6, "busy"]}}, limits=quick(patience_s=0.5)
     ) as session:
         check_stream(session, [1])
         for value in (2, 3, 4):
@@ -253,8 +269,10 @@ def test_three_failures_in_a_minute_earn_a_rest_and_say_why(counter, caplog):
     events = []
     with caplog.at_level(logging.INFO, "coral_classify"):
         with supervised(
-            {"count": counter, "faults": {str(run): "abort" for run in range(2, 200)}}, twin=TWIN,
-            health=DeviceHealth(first_pause_s=0.01, longest_pause_s=0.02), on_event=events.append,
+            {"count": counter, "faults": {str(run): "abort" for run in range(2, 200)}},
+            twin=TWIN,
+            health=DeviceHealth(first_pause_s=0.01, longest_pause_s=0.02),
+            on_event=events.append,
         ) as session:
             notes = check_stream(session, range(3))
             assert wait_until(lambda: events and events[-1].kind == "rested")
@@ -283,8 +301,10 @@ def test_an_event_handler_may_close_the_session(counter):
 
 
 def test_a_twin_of_another_network_is_refused(counter):
-    with supervised({"count": counter, "faults": {"2": "abort", "open": [2, 9, "busy"]}},
-                    twin={"device": "cpu", "size": 16}) as session:
+    with supervised(
+        {"count": counter, "faults": {"2": "abort", "open": [2, 9, "busy"]}},
+        twin={"device": "cpu", "size": 16},
+    ) as session:
         check_stream(session, [1])
         with pytest.raises(ModelError, match="must come from one network"):
             session.run(worker_factories.picture(2))
@@ -292,9 +312,15 @@ def test_a_twin_of_another_network_is_refused(counter):
 
 def test_a_twin_that_crashes_is_started_anew(counter, tmp_path):
     twin = {"device": "cpu", "count": str(tmp_path / "twin"), "faults": {"2": "segfault", "9": "abort"}}
-    with supervised({"count": counter, "faults": {"2": "abort", "open": [2, 10 ** 6, "busy"]}}, twin=twin) as session:
+    with supervised(
+        {"count": counter, "faults": {"2": "abort", "open": [2, 10**6, "busy"]}}, twin=twin
+    ) as session:
         notes = check_stream(session, range(20))
-    assert [i for i, note in enumerate(notes) if note.recovered] == [1, 2, 8]   # run 3 repeats the third picture
+    assert [i for i, note in enumerate(notes) if note.recovered] == [
+        1,
+        2,
+        8,
+    ]  # run 3 repeats the third picture
 
 
 def test_the_twins_worker_ends_when_the_device_is_back(counter):
@@ -319,7 +345,9 @@ def test_the_cpu_is_protected_too(way, counter):
 
 
 def test_an_engine_that_refuses_on_the_cpu_is_believed(counter):
-    with supervised({"device": "cpu", "count": counter, "faults": {"2": "engine error", "3": "value error"}}) as session:
+    with supervised(
+        {"device": "cpu", "count": counter, "faults": {"2": "engine error", "3": "value error"}}
+    ) as session:
         check_stream(session, [1])
         pid = children_of(os.getpid())
         with pytest.raises(EngineError, match="^invoke failed$"):
@@ -408,8 +436,10 @@ def test_windows_is_told(monkeypatch):
         childprocess.interpreter()
 
 
-@pytest.mark.parametrize("wrong", [
-    {"on_device_loss": "panic"}, {"deadline_ms": 0}, {"deadline_ms": float("nan")}, {"deadline_ms": -1.0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"on_device_loss": "panic"}, {"deadline_ms": 0}, {"deadline_ms": float("nan")}, {"deadline_ms": -1.0}],
+)
 def test_wrong_values_are_usage_errors(wrong):
     with pytest.raises(UsageError):
         SupervisedSession({}, factory="worker_factories:numbered", **wrong)
@@ -419,7 +449,7 @@ def test_wrong_values_are_usage_errors(wrong):
 
 
 def test_close_ends_a_run_that_waits_for_the_device(counter):
-    session = supervised({"count": counter, "faults": {"1": "abort", "open": [2, 10 ** 6, "busy"]}})
+    session = supervised({"count": counter, "faults": {"1": "abort", "open": [2, 10**6, "busy"]}})
     caught = []
 
     def work():
@@ -437,7 +467,7 @@ def test_close_ends_a_run_that_waits_for_the_device(counter):
 
 
 def test_close_while_the_device_is_being_reopened_and_hangs(counter):
-    session = supervised({"count": counter, "faults": {"1": "abort", "open": [2, 10 ** 6, "hang"]}}, twin=TWIN)
+    session = supervised({"count": counter, "faults": {"1": "abort", "open": [2, 10**6, "hang"]}}, twin=TWIN)
     check_stream(session, range(3))
     begin = time.monotonic()
     session.close()
@@ -445,8 +475,11 @@ def test_close_while_the_device_is_being_reopened_and_hangs(counter):
 
 
 def test_memory_descriptors_and_processes_do_not_grow_over_many_recoveries(counter):
-    with supervised({"count": counter, "faults": {str(run): "abort" for run in range(10, 400, 20)}},
-                    twin=TWIN, health=never_resting()) as session:
+    with supervised(
+        {"count": counter, "faults": {str(run): "abort" for run in range(10, 400, 20)}},
+        twin=TWIN,
+        health=never_resting(),
+    ) as session:
         check_stream(session, range(5))
         start = descriptors()
         for value in range(100):
@@ -456,5 +489,3 @@ def test_memory_descriptors_and_processes_do_not_grow_over_many_recoveries(count
         wait_until(lambda: session.trouble is None)
         check_stream(session, range(2))
         assert wait_until(lambda: descriptors() <= start, 10.0)
-
-

@@ -1,4 +1,5 @@
 """How a worker ends with its parent, whatever way the parent ends, and where sessions can be used from."""
+
 from __future__ import annotations
 
 import json
@@ -11,30 +12,36 @@ import time
 from pathlib import Path
 
 import pytest
-import worker_factories
-from worker_tools import check_stream, marked, new_mark, start_script, supervised, wait_until
 
 from coral_classify.errors import SessionClosed
 
-pytestmark = pytest.mark.skipif(
-    not os.path.isdir("/proc/self"), reason="finds leftovers through /proc")
+import worker_factories
+from worker_tools import check_stream, marked, new_mark, start_script, supervised, wait_until
+
+pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="finds leftovers through /proc")
 
 USE = """
 import sys, time, worker_factories
 from coral_classify.supervised import SupervisedSession
 session = SupervisedSession(%s, factory="worker_factories:numbered", device="usb:0")
 """
-RUN_FOR_EVER = USE + """
+RUN_FOR_EVER = (
+    USE
+    + """
 print("ready", flush=True)
 value = 0
 while True:
     assert session.run(worker_factories.picture(value))[0, 0] == value %% 256
     value = (value + 1) %% 65536
 """
-IDLE = USE + """
+)
+IDLE = (
+    USE
+    + """
 print("ready", flush=True)
 time.sleep(10000)
 """
+)
 
 
 @pytest.fixture
@@ -50,16 +57,26 @@ def mark():
 
 
 def shared_memory():
-    return {name for name in os.listdir("/dev/shm") if name.startswith("coral")} if os.path.isdir("/dev/shm") else set()
+    return (
+        {name for name in os.listdir("/dev/shm") if name.startswith("coral")}
+        if os.path.isdir("/dev/shm")
+        else set()
+    )
 
 
 def ready(process):
     assert process.stdout.readline().strip() == b"ready"
 
 
-@pytest.mark.parametrize("script, description", [
-    (RUN_FOR_EVER, {}), (IDLE, {}), (RUN_FOR_EVER, {"faults": {"always": "hang"}}),
-    (RUN_FOR_EVER, {"faults": {"always": "native hang"}})])
+@pytest.mark.parametrize(
+    "script, description",
+    [
+        (RUN_FOR_EVER, {}),
+        (IDLE, {}),
+        (RUN_FOR_EVER, {"faults": {"always": "hang"}}),
+        (RUN_FOR_EVER, {"faults": {"always": "native hang"}}),
+    ],
+)
 def test_a_killed_parent_takes_its_worker_along(script, description, mark):
     process = start_script(script % description, mark)
     ready(process)
@@ -78,7 +95,7 @@ def test_parents_killed_at_random_moments_leave_nothing_behind(mark):
             processes.append(start_script(RUN_FOR_EVER % {}, mark, stdout=subprocess.DEVNULL))
             left -= 1
         ends = sorted((time.monotonic() + random.uniform(0.0, 1.5), i) for i in range(len(processes)))
-        for end, i in ends:     # while starting, while opening, while running
+        for end, i in ends:  # while starting, while opening, while running
             time.sleep(max(0.0, end - time.monotonic()))
             processes[i].kill()
         for process in processes:
@@ -109,8 +126,11 @@ def test_control_c_ends_both_promptly(description, mark):
 
 
 def test_control_c_while_it_opens(mark):
-    process = start_script("print('ready', flush=True)" + USE % {"faults": {"open": [0, 9, "hang"]}}, mark,
-                           start_new_session=True)
+    process = start_script(
+        "print('ready', flush=True)" + USE % {"faults": {"open": [0, 9, "hang"]}},
+        mark,
+        start_new_session=True,
+    )
     ready(process)
     assert wait_until(lambda: len(marked(mark)) == 2)
     time.sleep(0.3)
@@ -121,7 +141,9 @@ def test_control_c_while_it_opens(mark):
 
 def test_after_control_c_the_session_goes_on(mark):
     """In a REPL the user presses Ctrl-C and types the next line."""
-    script = USE % {"sleep": 0.3} + """
+    script = (
+        USE % {"sleep": 0.3}
+        + """
 import os, signal, threading
 wrong = 0
 for value in range(5):
@@ -135,13 +157,17 @@ for value in range(5):
     wrong += session.answer.recovered
 print("wrong", wrong)
 """
+    )
     output, _ = start_script(script, mark).communicate(timeout=60)
     assert output.strip() == b"wrong 0"
 
 
-ONCE = USE % {} + """
+ONCE = (
+    USE % {}
+    + """
 print(int(session.run(worker_factories.picture(7))[0, 0]))
 """
+)
 
 
 def test_a_plain_script_without_a_guard(mark, tmp_path):
@@ -194,10 +220,15 @@ print(int(made[0].run(worker_factories.picture(7))[0, 0]), made[0].answer.recove
 
 def test_in_another_folder_than_the_one_it_was_imported_from(mark, tmp_path):
     """A relative entry of sys.path must mean the same folder to the worker."""
-    script = "import os, sys; sys.path.insert(0, 'tests'); import worker_factories; os.chdir(%r)\n" % str(tmp_path)
+    script = "import os, sys; sys.path.insert(0, 'tests'); import worker_factories; os.chdir(%r)\n" % str(
+        tmp_path
+    )
     root = Path(worker_factories.__file__).resolve().parent.parent
-    process = start_script(script.replace("os.chdir", "sys.path[0] = os.path.abspath('tests'); os.chdir") + ONCE, mark,
-                           cwd=str(root))
+    process = start_script(
+        script.replace("os.chdir", "sys.path[0] = os.path.abspath('tests'); os.chdir") + ONCE,
+        mark,
+        cwd=str(root),
+    )
     output, _ = process.communicate(timeout=60)
     assert output.strip() == b"7"
 
@@ -211,8 +242,12 @@ def test_modules_in_the_current_folder_are_not_imported(mark, tmp_path):
 
 
 def test_an_isolated_interpreter(mark):
-    paths = os.pathsep.join([str(Path(worker_factories.__file__).resolve().parent.parent), os.path.dirname(
-        worker_factories.__file__)])
+    paths = os.pathsep.join(
+        [
+            str(Path(worker_factories.__file__).resolve().parent.parent),
+            os.path.dirname(worker_factories.__file__),
+        ]
+    )
     script = "import sys; sys.path[:0] = %r\n" % paths.split(os.pathsep) + ONCE
     output, _ = start_script("", mark, "-I", "-c", script).communicate(timeout=60)
     assert output.strip() == b"7"
@@ -230,7 +265,7 @@ def test_a_forked_process_is_told_and_does_no_harm():
         if pid == 0:
             code = 1
             try:
-                session.close()     # not its own: nothing happens
+                session.close()  # not its own: nothing happens
                 try:
                     session.run(worker_factories.picture(1))
                 except SessionClosed:
@@ -243,7 +278,9 @@ def test_a_forked_process_is_told_and_does_no_harm():
 
 
 def test_a_forked_process_that_outlives_us_does_not_keep_the_worker(mark):
-    script = USE % {} + """
+    script = (
+        USE % {}
+        + """
 import json
 import os
 pid = os.fork()
@@ -253,6 +290,7 @@ if pid == 0:
 print(pid, flush=True)
 time.sleep(10000)
 """
+    )
     process = start_script("", mark, "-W", "ignore", "-c", script)
     forked = int(process.stdout.readline())
     process.kill()
@@ -268,7 +306,7 @@ def test_the_workers_own_output_stays_out_of_ours(mark):
     script = """
 import worker_factories
 from coral_classify.supervised import SupervisedSession
-session = SupervisedSession({"says": "a word of the driver"}, factory="worker_factories:numbered", device="usb:0")
+session = SupervisedSession({"says": "a word"}, factory="worker_factories:numbered", device="usb:0")
 session.run(worker_factories.picture(7))
 """
     output, _ = start_script(script, mark).communicate(timeout=60)
@@ -287,7 +325,6 @@ print("done")
 """
     output, _ = start_script(script, mark).communicate(timeout=60)
     assert output.strip() == b"done"
-
 
 
 # ---- the benchmarks run

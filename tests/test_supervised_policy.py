@@ -1,8 +1,8 @@
-"""The policy against random schedules of faults, with keepers that live in memory: no processes, no waiting."""
+"""The policy against random schedules of faults, with keepers in memory: no processes, no waiting."""
+
 from __future__ import annotations
 
 import pytest
-import worker_factories
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,6 +11,8 @@ from coral_classify.childprocess import ChildDied, ChildHung
 from coral_classify.errors import DeadlineExceeded, DeviceError, DeviceLost, EngineError
 from coral_classify.types import Quantization, TensorSpec
 from coral_classify.worker import np
+
+import worker_factories
 
 INPUT = TensorSpec((1, 8, 8, 3), np.dtype(np.uint8), Quantization(1 / 128, 128))
 OUTPUT = TensorSpec((1, 4), np.dtype(np.uint8), Quantization(1 / 256, 0))
@@ -66,7 +68,7 @@ class MemoryKeeper:
 
     def wait_for_child(self, until, give_up):
         waited, self.away_for = self.away_for, 0
-        if waited > 3:      # longer than the patience
+        if waited > 3:  # longer than the patience
             self.away_for = waited - 3
             return None
         return self.child
@@ -105,7 +107,8 @@ def open_session(runs, absences, twin_runs, policy, device="usb:0"):
     MemoryKeeper.made = []
     twin = {"runs": twin_runs, "absences": []} if twin_runs is not None else None
     return supervised.SupervisedSession(
-        {"runs": runs, "absences": absences}, twin=twin, device=device, on_device_loss=policy)
+        {"runs": runs, "absences": absences}, twin=twin, device=device, on_device_loss=policy
+    )
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -123,7 +126,10 @@ def test_with_a_twin_every_picture_is_answered_once_and_rightly(runs, absences, 
     recovered = losses = 0
     for value in range(60):
         losses_before = keeper.losses
-        assert session.run(worker_factories.picture(value)).tolist() == worker_factories.answer_to(value).tolist()
+        assert (
+            session.run(worker_factories.picture(value)).tolist()
+            == worker_factories.answer_to(value).tolist()
+        )
         assert session.answer.device == session.device
         assert (session.answer.reason is None) == (session.answer.device == "usb:0")
         if keeper.losses != losses_before:
@@ -131,7 +137,7 @@ def test_with_a_twin_every_picture_is_answered_once_and_rightly(runs, absences, 
             assert session.answer.recovered
         recovered += session.answer.recovered
     answered = [value for made in MemoryKeeper.made for value in made.answered]
-    assert sorted(answered) == list(range(60))      # each exactly once, over device and all twins
+    assert sorted(answered) == list(range(60))  # each exactly once, over device and all twins
     assert all(made.answered == sorted(made.answered) for made in MemoryKeeper.made)
     session.close()
     assert all(made.stopped for made in MemoryKeeper.made)

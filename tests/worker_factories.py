@@ -1,8 +1,9 @@
 """Sessions for the worker under test: they crash, hang and stop answering when their description says so.
 
-A description: ``device``; ``classes``; ``count`` (a file that counts what happened over all lives of the worker);
-``faults``: a mapping from "open", "idle" or the number of a run over all lives to a way of failing.
+A description: ``device``; ``count`` (a file that counts what happened over all lives of the worker);
+``faults``: a mapping from "open", "idle 1" or the number of a run over all lives to a way of failing.
 """
+
 from __future__ import annotations
 
 import ctypes
@@ -11,7 +12,6 @@ import signal
 import sys
 import threading
 import time
-from typing import Any, Dict
 
 import numpy as np
 
@@ -38,7 +38,9 @@ def answer_to(value, salt=0):
 def fail(way):
     """One of the ways in which a driver takes its process along, or leaves it in the lurch."""
     if way == "abort":
-        sys.stderr.write("F driver/usb/usb_driver.cc:857] transfer on tag 0 failed. Abort. Deadline exceeded\n")
+        sys.stderr.write(
+            "F driver/usb/usb_driver.cc:857] transfer on tag 0 failed. Abort. Deadline exceeded\n"
+        )
         sys.stderr.flush()
         os.abort()
     if way == "segfault":
@@ -47,7 +49,7 @@ def fail(way):
         os._exit(7)
     if way == "hang":
         time.sleep(10000)
-    if way == "native hang":        # with the GIL held: no Python thread of the worker runs any more
+    if way == "native hang":  # with the GIL held: no Python thread of the worker runs any more
         ctypes.PyDLL(None).sleep(10000)
     if way == "stop":
         os.kill(os.getpid(), signal.SIGSTOP)
