@@ -4,8 +4,8 @@ This module is the policy: which process answers a picture, and what happens whe
 are the keepers' business (:mod:`coral_classify.keeper`), the pauses those of :mod:`coral_classify.health`.
 
 The CPU twin that stands in for a lost device runs in a worker of its own, started at the first loss and
-ended when the device is back.  In this process it would start sooner by a moment, but bring an engine (memory,
-native threads, its own crashes) into a process that was promised to be free of them.
+ended when the device is back.  In this process it would start sooner by a moment, but bring an engine
+(memory, native threads, its own crashes) into a process that was promised to be free of them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import math
 import threading
 import time
 import weakref
-from typing import Any, Callable, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 import numpy as np
 
@@ -31,7 +31,7 @@ from .errors import (
 )
 from .health import DeviceHealth
 from .keeper import Event, Keeper, Limits
-from .types import Session
+from .types import Answer, Session
 
 __all__ = ["SupervisedSession", "Answer", "Event", "Limits", "interpreter"]
 
@@ -40,14 +40,6 @@ _FACTORY = "coral_classify.worker:open_described"
 _TRIES = 3  # per picture: one that kills three workers in a row is given up
 
 _logger = logging.getLogger("coral_classify.supervised")
-
-
-class Answer(NamedTuple):
-    """How the latest picture of this thread was answered."""
-
-    device: str  # "usb:0", "cpu"
-    recovered: bool  # a fault was survived since the picture before
-    reason: Optional[str]  # why it was not the wanted device; None if it was
 
 
 class _Teller:
@@ -141,11 +133,8 @@ class SupervisedSession(Session):
 
     @property
     def answer(self) -> Answer:
-        """How this thread's latest ``run`` was answered.
-
-        :raises AttributeError: before the first one
-        """
-        latest: Answer = self._answers.latest
+        """Who answered the latest ``run`` of this thread."""
+        latest: Answer = getattr(self._answers, "latest", None) or super().answer
         return latest
 
     @property
