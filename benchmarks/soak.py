@@ -120,6 +120,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     parser.add_argument("--twin", help=".tflite for the CPU")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--engine")
+    parser.add_argument("--factory", metavar="MODULE:FUNCTION", help="opens the sessions in the workers")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--kill-every", type=float, default=0.0, metavar="S")
     parser.add_argument("--report-every", type=float, default=10.0, metavar="S")
@@ -140,6 +141,8 @@ def main(argv: Optional[List[str]] = None) -> int:
         }
 
     more: Dict[str, Any] = {} if options.model else {"factory": "soak:open_echo"}
+    if options.factory:
+        more = {"factory": options.factory}
     twin = (
         describe(options.twin, "cpu")
         if options.twin or (not options.model and options.device != "cpu")

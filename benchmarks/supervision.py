@@ -1,15 +1,18 @@
 """What supervision costs: the same session in this process and in a worker, measured in pairs.
 
-    python benchmarks/supervision.py [--pairs 2000] [--model X.tflite] [--threads 1]
+    python benchmarks/supervision.py [--pairs 2000] [--run 10] [--model X.tflite] [--threads 1]
 
 Without a model the session answers at once, and what is left is the cost of the way there and back: one
 224 x 224 picture into shared memory, two messages, two changes of process, one answer.  With a model its
-inference lies in between, as in real use.  Pairs alternate their order, so that drift hits both alike.
+inference lies in between, as in real use.  A pair is a run of ``--run`` pictures each way, and pairs alternate
+their order, so that drift hits both alike.  With ``--run 1`` the worker sleeps through every picture of the
+other side, and waking its core is part of each figure; in longer runs it works as in a stream.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import platform
@@ -32,10 +35,11 @@ _FACTORY = "supervision:open_session"
 
 def open_session(description: Dict[str, Any]) -> Session:
     """In the worker, and here: the session under test."""
-    if description.get("model"):
-        from coral_classify.worker import open_described
-
-        return open_described(description)
+    factory = description.get("factory") or ("coral_classify.worker:open_described" if description else None)
+    if factory:
+        module, _, function = factory.partition(":")
+        session: Session = getattr(importlib.import_module(module), function)(description)
+        return session
     answer = np.zeros((1, 1001), np.uint8)
     return FakeSession(
         lambda tensor: answer,
@@ -44,13 +48,15 @@ def open_session(description: Dict[str, Any]) -> Session:
     )
 
 
-def _once(session: Session, tensor: "np.ndarray[Any, Any]") -> float:
+def _once(session: Session, tensor: "np.ndarray[Any, Any]", run: int) -> float:
+    """Milliseconds a picture."""
     begin = time.perf_counter()
-    session.run(tensor)
-    return (time.perf_counter() - begin) * 1000.0
+    for _ in range(run):
+        session.run(tensor)
+    return (time.perf_counter() - begin) * 1000.0 / run
 
 
-def measure(pairs: int, description: Dict[str, Any]) -> Dict[str, float]:
+def measure(pairs: int, run: int, description: Dict[str, Any]) -> Dict[str, float]:
     """Median milliseconds of both ways, and of their paired difference with its quartiles."""
     inside = open_session(description)
     begin = time.perf_counter()
@@ -66,14 +72,14 @@ def measure(pairs: int, description: Dict[str, Any]) -> Dict[str, float]:
     for pair in range(pairs):
         tensor = tensors[pair % len(tensors)]
         if pair % 2:
-            within.append(_once(inside, tensor))
-            beyond.append(_once(outside, tensor))
+            within.append(_once(inside, tensor, run))
+            beyond.append(_once(outside, tensor, run))
         else:
-            beyond.append(_once(outside, tensor))
-            within.append(_once(inside, tensor))
+            beyond.append(_once(outside, tensor, run))
+            within.append(_once(inside, tensor, run))
     outside.close()
     inside.close()
-    differences = sorted(b - a for a, b in zip(within, beyond))
+    differences = sorted(b - a for a, b in zip(within, beyond))  # noqa: B905
     return {
         "in_process_ms": statistics.median(within),
         "supervised_ms": statistics.median(beyond),
@@ -88,9 +94,11 @@ def measure(pairs: int, description: Dict[str, Any]) -> Dict[str, float]:
 def main(argv: Optional[List[str]] = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--pairs", type=int, default=2000)
+    parser.add_argument("--run", type=int, default=10, help="pictures in a row, each way")
     parser.add_argument("--model", help="a .tflite for the CPU; without it the session answers at once")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--engine", help="ai-edge-litert or tflite-runtime")
+    parser.add_argument("--factory", metavar="MODULE:FUNCTION", help="opens the session, here and there")
     options = parser.parse_args(argv)
     description: Dict[str, Any] = {}
     if options.model:
@@ -99,12 +107,14 @@ def main(argv: Optional[List[str]] = None) -> int:
             "device": "cpu",
             "threads": options.threads,
             "engine": options.engine,
+            "factory": options.factory,
         }
-    figures = measure(options.pairs, description)
+    figures = measure(options.pairs, options.run, description)
     record = {
         "python": platform.python_version(),
         "machine": platform.machine(),
         "pairs": options.pairs,
+        "run": options.run,
         "model": os.path.basename(options.model) if options.model else None,
     }
     record.update({name: round(value, 4) for name, value in figures.items()})

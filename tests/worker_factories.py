@@ -17,7 +17,7 @@ import numpy as np
 
 from coral_classify import errors
 from coral_classify.testing import FakeSession
-from coral_classify.types import Quantization, TensorSpec
+from coral_classify.types import Quantization, Session, TensorSpec
 
 
 def number(tensor):
@@ -72,6 +72,49 @@ def count(path, kind):
         file.write(kind + "\n")
     with open(path) as file:
         return sum(1 for line in file if line.strip() == kind)
+
+
+class Interpreted(Session):
+    """A real interpreter on the CPU under a device's name; it fails where the description says so."""
+
+    def __init__(self, description):
+        if description["engine"] == "tflite-runtime":
+            from tflite_runtime.interpreter import Interpreter
+        else:
+            from ai_edge_litert.interpreter import Interpreter
+        self._interpreter = Interpreter(model_path=description["model"], num_threads=description["threads"])
+        self._interpreter.allocate_tensors()
+        self._description = description
+        (input,) = self._interpreter.get_input_details()
+        (output,) = self._interpreter.get_output_details()
+        self._input_index, self._output_index = input["index"], output["index"]
+        super().__init__(_spec(input), _spec(output), device=description["device"])
+
+    def _run(self, tensor):
+        faults = self._description.get("faults")
+        if faults:
+            way = faults.get(str(count(self._description["count"], "run")))
+            if way:
+                fail(way)
+        self._interpreter.set_tensor(self._input_index, tensor)
+        self._interpreter.invoke()
+        return self._interpreter.get_tensor(self._output_index)
+
+    def _close(self):
+        del self._interpreter
+
+
+def _spec(details):
+    scale, zero_point = details["quantization"]
+    return TensorSpec(
+        tuple(int(n) for n in details["shape"]),
+        np.dtype(details["dtype"]),
+        Quantization(scale, int(zero_point)),
+    )
+
+
+def interpreted(description):
+    return Interpreted(description)
 
 
 def numbered(description):
