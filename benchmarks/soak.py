@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
+from coral_classify import worker
 from coral_classify.health import DeviceHealth
 from coral_classify.supervised import Event, SupervisedSession
 from coral_classify.testing import FakeSession
@@ -133,12 +134,7 @@ def main(argv: Optional[List[str]] = None) -> int:
             print(event.message, file=sys.stderr)
 
     def describe(model: Optional[str], device: str) -> Dict[str, Any]:
-        return {
-            "model": model and os.path.abspath(model),
-            "device": device,
-            "engine": options.engine,
-            "threads": options.threads,
-        }
+        return worker.describe(model or "", device, engine=options.engine, threads=options.threads)
 
     more: Dict[str, Any] = {} if options.model else {"factory": "soak:open_echo"}
     if options.factory:

@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
+from coral_classify import worker
 from coral_classify.supervised import SupervisedSession
 from coral_classify.testing import FakeSession
 from coral_classify.types import Quantization, Session, TensorSpec
@@ -102,13 +103,8 @@ def main(argv: Optional[List[str]] = None) -> int:
     options = parser.parse_args(argv)
     description: Dict[str, Any] = {}
     if options.model:
-        description = {
-            "model": os.path.abspath(options.model),
-            "device": "cpu",
-            "threads": options.threads,
-            "engine": options.engine,
-            "factory": options.factory,
-        }
+        description = worker.describe(options.model, "cpu", engine=options.engine, threads=options.threads)
+        description["factory"] = options.factory
     figures = measure(options.pairs, options.run, description)
     record = {
         "python": platform.python_version(),

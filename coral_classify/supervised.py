@@ -33,13 +33,32 @@ from .health import DeviceHealth
 from .keeper import Event, Keeper, Limits
 from .types import Answer, Session
 
-__all__ = ["SupervisedSession", "Answer", "Event", "Limits", "interpreter"]
+__all__ = ["SupervisedSession", "Event", "Limits", "decide", "interpreter"]
 
 ON_DEVICE_LOSS = ("cpu", "retry", "raise")
 _FACTORY = "coral_classify.worker:open_described"
 _TRIES = 3  # per picture: one that kills three workers in a row is given up
 
 _logger = logging.getLogger("coral_classify.supervised")
+
+
+def decide(supervised: Optional[bool], device: str) -> bool:
+    """Whether a session on *device* is to be supervised; None leaves it to us.
+
+    :raises UsageError: if it was asked for where it cannot work
+    """
+    if supervised is None:
+        if device == "cpu":
+            return False
+        try:
+            interpreter()
+        except UsageError as exc:
+            _logger.warning("%s runs unsupervised: %s", device, exc)
+            return False
+        return True
+    if supervised:
+        interpreter()
+    return supervised
 
 
 class _Teller:
@@ -50,7 +69,9 @@ class _Teller:
 
     def __call__(self, event: Event) -> None:
         level = logging.INFO if event.kind == "back" else logging.WARNING
-        _logger.log(level, "%s", event.message)
+        # Where logging is not set up, its last resort would print what the callback is about to tell.
+        if self._on_event is None or _logger.hasHandlers():
+            _logger.log(level, "%s", event.message)
         if self._on_event is not None:
             try:
                 self._on_event(event)

@@ -15,14 +15,14 @@ import signal
 import socket
 import sys
 import threading
-from typing import Any, Callable, Dict, List, NoReturn
+from typing import Any, Callable, Dict, List, NoReturn, Optional
 
 import numpy as np
 
 from . import channel
 from .types import Session
 
-__all__ = ["main"]
+__all__ = ["main", "describe", "open_described"]
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _ORPHANED = 3  # exit code: the parent is gone
@@ -76,9 +76,40 @@ def _serve(wire: channel.Wire, memory: int) -> NoReturn:
             wire.send(channel.DONE, frame.number)
 
 
+def describe(
+    model: str,
+    device: str,
+    *,
+    engine: Optional[str] = None,
+    threads: Optional[int] = None,
+    options: Optional[Dict[str, str]] = None,
+) -> Dict[str, Any]:
+    """A session to be opened, in plain types that travel as JSON.
+
+    :param model: path of the compiled file for an Edge TPU, of the plain one for the CPU
+    :param options: of the Edge TPU's driver
+    """
+    # The worker's current folder is not ours if ours changes before it is started anew.
+    return {
+        "model": os.path.abspath(model),
+        "device": device,
+        "engine": engine,
+        "threads": threads,
+        "options": dict(options or {}),
+    }
+
+
 def open_described(description: Dict[str, Any]) -> Session:
-    """Open what a supervised session describes: the one place where a worker meets the engine."""
-    raise NotImplementedError
+    """Open what :func:`describe` describes: the one place where a worker meets the engine."""
+    engine = importlib.import_module("coral_classify.engine")
+    session: Session = engine.open_session(
+        description["model"],
+        device=description["device"],
+        engine=description["engine"],
+        threads=description["threads"],
+        options=description["options"],
+    )
+    return session
 
 
 def _open(factory: str, description: Dict[str, Any]) -> Session:

@@ -23,7 +23,7 @@ from coral_classify.errors import (
     UsageError,
 )
 from coral_classify.health import DeviceHealth
-from coral_classify.supervised import SupervisedSession
+from coral_classify.supervised import SupervisedSession, decide
 
 import worker_factories
 from worker_tools import check_stream, children_of, descriptors, never_resting, quick, supervised, wait_until
@@ -443,6 +443,20 @@ def test_windows_is_told(monkeypatch):
 def test_wrong_values_are_usage_errors(wrong):
     with pytest.raises(UsageError):
         SupervisedSession({}, factory="worker_factories:numbered", **wrong)
+
+
+def test_an_edge_tpu_is_supervised_unless_told_otherwise_and_the_cpu_is_not():
+    assert [decide(None, device) for device in ("usb:0", "auto", "cpu")] == [True, True, False]
+    assert [decide(True, "cpu"), decide(False, "usb:0")] == [True, False]
+
+
+def test_where_it_cannot_work_the_default_gives_way_and_the_wish_does_not(monkeypatch, caplog):
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    assert decide(None, "usb:0") is False
+    assert "unsupervised" in caplog.text and "frozen" in caplog.text
+    assert decide(False, "usb:0") is False
+    with pytest.raises(UsageError):
+        decide(True, "usb:0")
 
 
 # ---- close while something else goes on

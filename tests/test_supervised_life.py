@@ -327,6 +327,31 @@ print("done")
     assert output.strip() == b"done"
 
 
+EVENTS = """
+import time, worker_factories
+from coral_classify.supervised import SupervisedSession
+session = SupervisedSession({"count": %r, "faults": {"2": "abort"}}, twin={"device": "cpu"}, device="usb:0",
+                            factory="worker_factories:numbered"%s)
+for value in range(3):
+    session.run(worker_factories.picture(value))
+while session.trouble is not None:
+    time.sleep(0.01)
+session.close()
+"""
+
+
+def test_a_script_without_logging_hears_of_a_loss_on_stderr(mark, tmp_path):
+    output, _ = start_script(EVENTS % (str(tmp_path / "count"), ""), mark).communicate(timeout=60)
+    lines = output.decode().splitlines()
+    assert len(lines) == 2 and "usb:0 lost" in lines[0] and "on the CPU" in lines[1]
+
+
+def test_a_callback_and_no_logging_gives_each_line_once(mark, tmp_path):
+    script = EVENTS % (str(tmp_path / "count"), ", on_event=lambda event: print(event.kind, event.device)")
+    output, _ = start_script(script, mark).communicate(timeout=60)
+    assert sorted(output.decode().split("\n")) == ["", "back usb:0", "failed_over usb:0", "lost usb:0"]
+
+
 # ---- the benchmarks run
 
 
