@@ -44,7 +44,7 @@ class Limits(NamedTuple):
 
     run_s: float = 10.0  # one inference
     first_s: float = 30.0  # the first one after opening: it carries the weights to the device
-    open_s: float = 40.0  # opening; the driver itself gives up after 25 s
+    open_s: float = 30.0  # opening; the driver itself gives up after 25 s
     patience_s: float = 30.0  # how long a picture may wait for a lost device that has no twin
     close_s: float = 2.0  # for an orderly end
 

@@ -12,6 +12,8 @@ import time
 
 import numpy as np
 import pytest
+import worker_factories
+from worker_tools import check_stream, children_of, descriptors, never_resting, quick, supervised, wait_until
 
 from coral_classify.errors import (
     DeadlineExceeded,
@@ -24,9 +26,6 @@ from coral_classify.errors import (
 )
 from coral_classify.health import DeviceHealth
 from coral_classify.supervised import SupervisedSession, decide
-
-import worker_factories
-from worker_tools import check_stream, children_of, descriptors, never_resting, quick, supervised, wait_until
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="supervised sessions need POSIX processes")
 

@@ -12,11 +12,10 @@ import time
 from pathlib import Path
 
 import pytest
-
-from coral_classify.errors import SessionClosed
-
 import worker_factories
 from worker_tools import check_stream, marked, new_mark, start_script, supervised, wait_until
+
+from coral_classify.errors import SessionClosed
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="finds leftovers through /proc")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import worker_factories
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,8 +12,6 @@ from coral_classify.childprocess import ChildDied, ChildHung
 from coral_classify.errors import DeadlineExceeded, DeviceError, DeviceLost, EngineError
 from coral_classify.types import Quantization, TensorSpec
 from coral_classify.worker import np
-
-import worker_factories
 
 INPUT = TensorSpec((1, 8, 8, 3), np.dtype(np.uint8), Quantization(1 / 128, 128))
 OUTPUT = TensorSpec((1, 4), np.dtype(np.uint8), Quantization(1 / 256, 0))

@@ -10,10 +10,10 @@ import time
 import uuid
 from pathlib import Path
 
+import worker_factories
+
 from coral_classify.health import DeviceHealth
 from coral_classify.supervised import Limits, SupervisedSession
-
-import worker_factories
 
 HERE = Path(__file__).resolve().parent
 MARK = "CORAL_CLASSIFY_TEST_MARK"
