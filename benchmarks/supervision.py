@@ -4,7 +4,7 @@
 
 Without a model the session answers at once, and what is left is the cost of the way there and back: one
 224 x 224 picture into shared memory, two messages, two changes of process, one answer.  With a model its
-inference lies in between, as in real use.  A pair is a run of ``--run`` pictures each way, and pairs alternate
+inference lies in between, as in real use.  A pair is a run of ``--run`` pictures each way; pairs alternate
 their order, so that drift hits both alike.  With ``--run 1`` the worker sleeps through every picture of the
 other side, and waking its core is part of each figure; in longer runs it works as in a stream.
 """

@@ -1,41 +1,25 @@
-"""One worker process, as its parent holds it: start, ask, listen to its last words, bury.
+"""One session in a worker process, as its parent holds it: move in, ask, move out.
 
-Knows processes, pipes and deadlines.  Knows no policy: what a death means is decided elsewhere.
+Knows wires and deadlines.  Knows no policy: what a death means is decided elsewhere.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
-import signal
+import select
 import socket
-import subprocess
-import sys
 import threading
 import time
 import weakref
-from collections import deque
-from pathlib import Path
-from typing import Any, Deque, Dict, List, Optional
+from typing import Any, Dict, List, Optional
 
 import numpy as np
 
 from . import channel
-from .errors import UsageError
+from .hostprocess import Host, borrow
 
-__all__ = ["Child", "ChildDied", "ChildHung", "interpreter"]
-
-# The path comes through the environment: the child must see the modules that the parent sees.  What
-# `python -c` puts in front, the current folder, is not among them: a json.py among the pictures must not be
-# imported.
-_BOOTSTRAP = (
-    "import sys; sys.path[:] = [folder for folder in sys.path if folder]; import json, os; "
-    "sys.path[:] = json.loads(os.environ.pop('CORAL_CLASSIFY_WORKER_PATH')); "
-    "from coral_classify.worker import main; main(sys.argv[1:])"
-)
-_LAST_LINES = 60
-_LONGEST_LINE = 1000  # bytes
+__all__ = ["Child", "ChildDied", "ChildHung"]
 
 
 class ChildDied(Exception):
@@ -46,48 +30,15 @@ class ChildHung(Exception):
     """The child did not answer in time.  It still lives."""
 
 
-def interpreter() -> str:
-    """The Python interpreter that can run a worker.
-
-    :raises UsageError: where there is none (a frozen application, an embedding program) or no way to hand
-        descriptors over (Windows)
-    """
-    if os.name != "posix":
-        raise UsageError(
-            "supervised sessions need POSIX processes and do not run on %s yet; use supervised=False"
-            % sys.platform
-        )
-    named = os.environ.get("CORAL_CLASSIFY_PYTHON")
-    if named:
-        return named
-    if getattr(sys, "frozen", False):
-        raise UsageError(
-            "supervised sessions start a Python interpreter, and this is a frozen application (%s); use "
-            "supervised=False, or name an interpreter that has coral_classify in CORAL_CLASSIFY_PYTHON"
-            % (sys.executable or "without sys.executable")
-        )
-    if sys.executable and re.match(r"(python|pypy)", os.path.basename(sys.executable), re.IGNORECASE):
-        return sys.executable
-    # Embedded (uwsgi, mod_wsgi, …): sys.executable is empty or names the embedding program.
-    for name in ("python%d.%d" % sys.version_info[:2], "python3"):
-        candidate = os.path.join(sys.exec_prefix, "bin", name)
-        if os.access(candidate, os.X_OK):
-            return candidate
-    raise UsageError(
-        "supervised sessions start a Python interpreter, and sys.executable is %r; use supervised=False, or "
-        "name an interpreter that has coral_classify in CORAL_CLASSIFY_PYTHON" % (sys.executable or "")
-    )
-
-
 class Child:
-    """A worker process.  One thread (the keeper) starts, reads and buries it; others only call ``request``.
+    """A session in a worker.  One thread (the keeper) makes and buries it; others only call ``request``.
 
     :param order: what the worker opens: factory, description, prove
+    :param key: sessions with the same key live in one process; None: alone
     :raises OSError: if no process can be started
     """
 
-    def __init__(self, order: Dict[str, Any]) -> None:
-        self.started_at = time.monotonic()
+    def __init__(self, order: Dict[str, Any], key: Optional[str] = None) -> None:
         self.device = ""  # known once ready
         self.input: Any = None
         self.output: Any = None
@@ -96,50 +47,34 @@ class Child:
         self._in_use = threading.Lock()  # held during a request: no descriptor is closed under it
         self._pending = False  # a request was sent whose answer nobody has read
         self._buried = False
+        self._code: Optional[int] = None
         self._area: Optional[channel.Area] = None
-        self._lines: Deque[bytes] = deque(maxlen=_LAST_LINES)
-        self._partial = b""
-        self._memory = channel.make_memory()
+        self._host: Host = borrow(key)
+        self._memory = -1
         try:
+            self._memory = channel.make_memory()
             mine, theirs = socket.socketpair()
-        except OSError:
-            os.close(self._memory)
+        except BaseException:
+            self._close_memory()
+            self._host.give_back()
             raise
         self._wire = channel.Wire(mine)
-        try:
-            self._process = subprocess.Popen(
-                [interpreter(), *_flags(), "-c", _BOOTSTRAP]
-                + [str(theirs.fileno()), str(self._memory), str(os.getpid())],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,  # a driver's chatter must not reach our standard output
-                stderr=subprocess.STDOUT,
-                bufsize=0,
-                pass_fds=(theirs.fileno(), self._memory),
-                start_new_session=True,  # no signals of the terminal
-                env=_environment(),
-            )
-        except BaseException:
-            mine.close()
-            os.close(self._memory)
-            raise
-        finally:
-            theirs.close()
-        assert self._process.stdout is not None
-        self.words = self._process.stdout.fileno()
-        os.set_blocking(self.words, False)
         _alive.add(self)
+        with theirs:
+            self._host.move_in(theirs, self._memory)
         try:
             self._wire.send(channel.OPEN, 0, json.dumps(order).encode("ascii"))
         except EOFError:
             pass  # the keeper will see it die
 
     @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
     def control(self) -> int:
         return self._wire.fileno()
+
+    @property
+    def words(self) -> int:
+        """Descriptor of what the process says; readable when there is something for ``listen``."""
+        return self._host.words
 
     @property
     def busy(self) -> bool:
@@ -197,98 +132,66 @@ class Child:
             return self._area.output.copy()
 
     def listen(self) -> bool:
-        """Read what it says on its standard output and error, without waiting.  False at the end."""
-        while True:
-            try:
-                chunk = os.read(self.words, 65536)
-            except BlockingIOError:
-                return True
-            except OSError:
-                return False
-            if not chunk:
-                return False
-            lines = (self._partial + chunk).split(b"\n")
-            self._partial = lines.pop()[-_LONGEST_LINE:]
-            self._lines.extend(line[:_LONGEST_LINE] for line in lines if line.strip())
+        """Read what the process says, without waiting.  False at the end."""
+        return self._host.listen()
 
     def said(self) -> List[str]:
         """Its last lines, oldest first, safe to print."""
-        lines = list(self._lines) + ([self._partial] if self._partial.strip() else [])
-        return [_printable(line) for line in lines]
+        return self._host.said()
 
     def kill(self) -> None:
-        """Kill it and whatever it started.  Callable from any thread, more than once."""
-        if self._process.returncode is None:
-            try:
-                os.killpg(self._process.pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                pass
-            try:
-                self._process.kill()
-            except ProcessLookupError:
-                pass
+        """Kill the process, and with it every session in it."""
+        self._host.kill()
 
     def ended(self) -> bool:
         """Whether the process has come to its end, asked of the system and not of a pipe."""
-        return self._process.poll() is not None
+        return self._host.ended()
 
     def bury(self, grace_s: float = 0.0) -> Optional[int]:
-        """End it, reap it, give everything back.  For the keeper alone; may be repeated.
+        """End the session and give everything back.  For the keeper alone; may be repeated.
 
-        :param grace_s: time for an orderly end; 0 kills at once
-        :returns: its return code as subprocess counts it (negative: a signal); None if it cannot be known
+        :param grace_s: time for an orderly end, which leaves other sessions in the process alone; without it,
+            or when it is over, the process is killed
+        :returns: the return code of the process as subprocess counts it, if that has ended
         """
         if self._buried:
-            return self._process.returncode
+            return self._code
         self._buried = True
-        if grace_s > 0:
-            self._ask_to_leave(grace_s)
-        # Whoever is on the way out by itself, by abort say, keeps its own exit code under this kill.
-        self.kill()
-        code = self._wait(10.0)
-        self.listen()
+        if grace_s <= 0 or not self._moves_out(grace_s):
+            # Whoever is on the way out by itself, by abort say, keeps its own exit code under this kill.
+            self.kill()
+            self._code = self._host.code()
+            self.listen()
         self._wire.hang_up()
         with self._in_use:  # a request in progress has ended by this
-            self._release()
-        return code
+            _alive.discard(self)
+            self._wire.close()
+            self._close_memory()
+            if self._area is not None:
+                self._area.close()
+                self._area = None
+        self._host.give_back()
+        return self._code
 
-    def abandon(self) -> None:
-        """In a forked child of ours: close what was inherited, touch neither the process nor the memory."""
-        for close in (self._wire.close, self._close_words, self._close_memory):
-            try:
-                close()
-            except OSError:
-                pass
-        self._process.returncode = 0  # not ours to wait for
-
-    def _ask_to_leave(self, grace_s: float) -> None:
+    def _moves_out(self, grace_s: float) -> bool:
+        """Ask it to close the session; True when it has."""
         try:
             self._wire.send(channel.QUIT)
         except EOFError:
-            pass
+            return True
         end = time.monotonic() + grace_s
-        while self._process.poll() is None and time.monotonic() < end:
+        poll = select.poll()
+        poll.register(self._wire.fileno(), 0)
+        while time.monotonic() < end:
             self.listen()
-            self._wait(0.01)
+            if poll.poll(20) or self.ended():
+                return True
+        return False
 
-    def _wait(self, timeout_s: float) -> Optional[int]:
-        try:
-            return self._process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            return None  # not even SIGKILL: it sits in an uninterruptible call of the kernel
-
-    def _release(self) -> None:
-        _alive.discard(self)
+    def abandon(self) -> None:
+        """In a forked child of ours: close what was inherited."""
         self._wire.close()
-        self._close_words()
         self._close_memory()
-        if self._area is not None:
-            self._area.close()
-            self._area = None
-
-    def _close_words(self) -> None:
-        if self._process.stdout is not None:
-            self._process.stdout.close()
 
     def _close_memory(self) -> None:
         if self._memory >= 0:
@@ -296,34 +199,10 @@ class Child:
             self._memory = -1
 
 
-def _flags() -> List[str]:
-    """The isolation that this interpreter was started with holds for the worker, too."""
-    if sys.flags.isolated:
-        return ["-I"]
-    chosen = {"-E": sys.flags.ignore_environment, "-s": sys.flags.no_user_site, "-S": sys.flags.no_site}
-    return [flag for flag, wanted in chosen.items() if wanted]
-
-
-def _environment() -> Dict[str, str]:
-    folders = [os.path.abspath(folder) for folder in sys.path if isinstance(folder, str)]
-    package = str(Path(__file__).resolve().parent.parent)
-    if package not in folders:  # imported by a finder of its own, not from the path
-        folders.append(package)
-    environment = dict(os.environ)
-    environment["CORAL_CLASSIFY_WORKER_PATH"] = json.dumps(folders)
-    return environment
-
-
-def _printable(line: bytes) -> str:
-    text = line.decode("utf-8", "replace").strip()
-    return "".join(char if char.isprintable() else "?" for char in text)
-
-
 _alive: "weakref.WeakSet[Child]" = weakref.WeakSet()
 
 
 def _let_go_after_fork() -> None:
-    # A forked process that kept our end of the socket open would keep a worker alive after our death.
     for child in list(_alive):
         child.abandon()
     _alive.clear()

@@ -67,6 +67,7 @@ class Keeper:
         tell: Callable[[Event], None],
     ) -> None:
         self.name = name
+        self._device = name  # as it was asked for
         self.losses = 0  # how often it failed at work, or at its first opening
         self.child: Optional[Child] = None  # ready to be asked; None while away
         self.trouble: Optional[CoralClassifyError] = None  # why it is away
@@ -187,7 +188,9 @@ class Keeper:
             return False
         again = self._settled
         try:
-            child = Child(dict(self._order, prove=again and self.name != "cpu"))
+            on_cpu = self._device == "cpu"
+            # The driver shares a device within one process only; on the CPU everybody is better off alone.
+            child = Child(dict(self._order, prove=again and not on_cpu), None if on_cpu else self._device)
         except (OSError, CoralClassifyError) as exc:
             reason = (
                 exc
@@ -205,7 +208,7 @@ class Keeper:
             return False
         if trouble is not None:
             orderly = not isinstance(trouble, (DeviceLost, DeadlineExceeded))
-            child.bury()
+            child.bury(self._limits.close_s if orderly else 0.0)
             return self._not_opened(trouble, orderly=orderly)
         self._health.opened(time.monotonic())
         self.name = child.device or self.name

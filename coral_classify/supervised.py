@@ -19,7 +19,7 @@ from typing import Any, Callable, Dict, List, Optional
 
 import numpy as np
 
-from .childprocess import Child, ChildDied, ChildHung, interpreter
+from .childprocess import Child, ChildDied, ChildHung
 from .errors import (
     CoralClassifyError,
     DeadlineExceeded,
@@ -30,6 +30,7 @@ from .errors import (
     UsageError,
 )
 from .health import DeviceHealth
+from .hostprocess import interpreter
 from .keeper import Event, Keeper, Limits
 from .types import Answer, Session
 

@@ -6,18 +6,16 @@ socket and leaves as soon as its parent is gone, by whatever way the parent went
 
 from __future__ import annotations
 
+import array
 import ctypes
 import importlib
 import json
 import os
-import select
 import signal
 import socket
 import sys
 import threading
 from typing import Any, Callable, Dict, List, NoReturn, Optional
-
-import numpy as np
 
 from . import channel
 from .types import Session
@@ -29,51 +27,82 @@ _ORPHANED = 3  # exit code: the parent is gone
 
 
 def main(argv: List[str]) -> NoReturn:
-    """Serve until told to leave.
+    """House sessions until the parent is gone, or done.
 
-    :param argv: the inherited descriptors of the control socket and of the shared memory; the parent's pid
+    :param argv: the inherited descriptor of the control socket, and the parent's pid
     """
-    control, memory, parent = (int(word) for word in argv)
-    for descriptor in (control, memory):
-        os.set_inheritable(descriptor, False)  # a process that an engine starts must not keep them open
+    descriptor, parent = (int(word) for word in argv)
+    os.set_inheritable(descriptor, False)  # a process that an engine starts must not keep it open
     _stand_apart()
-    _die_with(parent, control)
-    wire = channel.Wire(socket.socket(fileno=control))
+    _die_with(parent)
+    control = socket.socket(fileno=descriptor)
+    control.settimeout(1.0)
+    space = socket.CMSG_SPACE(2 * array.array("i").itemsize)
+    while os.getppid() == parent:
+        try:
+            word, ancillary, _, _ = control.recvmsg(1, space)
+        except socket.timeout:
+            continue
+        except OSError:
+            break
+        if not word:
+            break
+        ends = array.array("i")
+        for _, _, data in ancillary:
+            ends.frombytes(data)
+        wire, memory = ends
+        os.set_inheritable(wire, False)
+        os.set_inheritable(memory, False)
+        threading.Thread(target=_house, args=(wire, memory), name="coral-session", daemon=True).start()
+    _leave(0)
+
+
+def _house(descriptor: int, memory: int) -> None:
+    """One session, from its opening to its end, in a thread of its own."""
+    wire = channel.Wire(socket.socket(fileno=descriptor))
     try:
         _serve(wire, memory)
     except EOFError:
-        os._exit(_ORPHANED)
+        pass  # its owner is gone without a word; the parent's end is seen elsewhere
+    finally:
+        os.close(memory)
+        wire.close()
 
 
-def _serve(wire: channel.Wire, memory: int) -> NoReturn:
+def _serve(wire: channel.Wire, memory: int) -> None:
     order = json.loads(wire.receive().payload.decode("ascii"))
     try:
         session = _open(order["factory"], order["description"])
-        area = channel.Area(memory, session.input, session.output, create=True)
-        area.input[...] = 0
-        if order["prove"]:
-            # A device that came back must answer once before a picture is entrusted to it.
-            session.run(np.zeros(session.input.shape, session.input.dtype))
     except BaseException as exc:  # SystemExit and KeyboardInterrupt too: the parent wants to know
         wire.send(channel.FAILED, 0, channel.error_to_json(exc))
-        _leave(1)
-    ready = {
-        "device": session.device,
-        "input": channel.spec_to_json(session.input),
-        "output": channel.spec_to_json(session.output),
-    }
-    wire.send(channel.READY, 0, json.dumps(ready).encode("ascii"))
-    while True:
-        frame = wire.receive()
-        if frame.kind == channel.QUIT:
-            session.close()
-            _leave(0)
+        return
+    with session:
         try:
-            area.output[...] = session.run(area.input)
-        except Exception as exc:
-            wire.send(channel.FAILED, frame.number, channel.error_to_json(exc))
-        else:
-            wire.send(channel.DONE, frame.number)
+            area = channel.Area(memory, session.input, session.output, create=True)
+            area.input[...] = 0
+            if order["prove"]:
+                # A device that came back must answer once before a picture is entrusted to it.
+                session.run(area.input)
+        except BaseException as exc:
+            wire.send(channel.FAILED, 0, channel.error_to_json(exc))
+            return
+        ready = {
+            "device": session.device,
+            "input": channel.spec_to_json(session.input),
+            "output": channel.spec_to_json(session.output),
+        }
+        wire.send(channel.READY, 0, json.dumps(ready).encode("ascii"))
+        while True:
+            frame = wire.receive()
+            if frame.kind == channel.QUIT:
+                break
+            try:
+                area.output[...] = session.run(area.input)
+            except Exception as exc:
+                wire.send(channel.FAILED, frame.number, channel.error_to_json(exc))
+            else:
+                wire.send(channel.DONE, frame.number)
+        area.close()
 
 
 def describe(
@@ -130,12 +159,11 @@ def _stand_apart() -> None:
         pass
 
 
-def _die_with(parent: int, control: int) -> None:
-    """Three ways to learn that the parent is gone; each one covers a gap of the others.
+def _die_with(parent: int) -> None:
+    """Have the kernel end this process with its parent, even while native code holds the GIL (Linux only).
 
-    The kernel's signal comes even while native code holds the GIL (Linux only; it is tied to the thread that
-    started this process, which lives as long as the session).  The end of the socket works everywhere, but a
-    process that the parent forked may keep it open.  The parent's pid covers that.
+    The main thread covers the rest: it sees the end of the socket on every system, and the parent's pid when
+    a process that the parent forked keeps that socket open.
     """
     if sys.platform.startswith("linux"):
         try:
@@ -144,15 +172,6 @@ def _die_with(parent: int, control: int) -> None:
             pass
     if os.getppid() != parent:
         os._exit(_ORPHANED)
-    threading.Thread(target=_watch, args=(parent, control), name="coral-orphan-watch", daemon=True).start()
-
-
-def _watch(parent: int, control: int) -> None:
-    poll = select.poll()
-    poll.register(control, 0)  # POLLHUP and POLLERR come unasked; frames do not wake this thread
-    while True:
-        if poll.poll(1000) or os.getppid() != parent:
-            os._exit(_ORPHANED)
 
 
 def _leave(code: int) -> NoReturn:

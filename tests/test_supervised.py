@@ -330,6 +330,40 @@ def test_the_twins_worker_ends_when_the_device_is_back(counter):
         assert wait_until(lambda: len(children_of(os.getpid())) == 1)
 
 
+# ---- several sessions on one device
+
+
+def test_two_sessions_on_one_device_live_in_one_process():
+    """The driver shares a device within one process only."""
+    with supervised({"device": "usb:0"}) as first:
+        with supervised({"device": "usb:0", "salt": 5}) as second, supervised({"device": "usb:1"}) as third:
+            assert len(children_of(os.getpid())) == 2
+            check_stream(first, range(20))
+            check_stream(second, range(20))
+            check_stream(third, range(20))
+            assert second.run(worker_factories.picture(1))[0, 2] == 5
+        assert len(children_of(os.getpid())) == 1
+        assert not any(note.recovered for note in check_stream(first, range(20)))
+
+
+def test_sessions_in_one_process_recover_together(counter):
+    faulty = {"count": counter, "faults": {"5": "abort"}}
+    with supervised(faulty, twin=TWIN) as first, supervised({}) as second:
+        assert [note.recovered for note in check_stream(first, range(6))] == [False] * 4 + [True, False]
+        assert [note.recovered for note in check_stream(second, range(3))] == [True, False, False]
+        assert wait_until(lambda: first.trouble is None and second.trouble is None)
+        check_stream(first, range(5))
+        check_stream(second, range(5))
+        assert wait_until(lambda: len(children_of(os.getpid())) == 1)
+
+
+def test_a_session_that_does_not_open_leaves_its_neighbour_alone(counter):
+    with supervised({}) as first:
+        with pytest.raises(ModelError):
+            supervised({"count": counter, "faults": {"open": [1, 9, "model error"]}})
+        assert not any(note.recovered for note in check_stream(first, range(20)))
+
+
 # ---- the CPU under the same protection
 
 
@@ -425,14 +459,14 @@ def test_an_interpreter_that_does_not_exist_is_an_error_and_no_hang(monkeypatch,
 
 
 def test_windows_is_told(monkeypatch):
-    from coral_classify import childprocess
+    from coral_classify import hostprocess
 
     class System:
         name = "nt"
 
-    monkeypatch.setattr(childprocess, "os", System)
+    monkeypatch.setattr(hostprocess, "os", System)
     with pytest.raises(UsageError, match="POSIX"):
-        childprocess.interpreter()
+        hostprocess.interpreter()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import worker_factories
 from hypothesis import given, settings
@@ -11,7 +12,6 @@ from coral_classify import supervised
 from coral_classify.childprocess import ChildDied, ChildHung
 from coral_classify.errors import DeadlineExceeded, DeviceError, DeviceLost, EngineError
 from coral_classify.types import Quantization, TensorSpec
-from coral_classify.worker import np
 
 INPUT = TensorSpec((1, 8, 8, 3), np.dtype(np.uint8), Quantization(1 / 128, 128))
 OUTPUT = TensorSpec((1, 4), np.dtype(np.uint8), Quantization(1 / 256, 0))

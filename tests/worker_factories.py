@@ -53,6 +53,7 @@ def fail(way):
         ctypes.PyDLL(None).sleep(10000)
     if way == "stop":
         os.kill(os.getpid(), signal.SIGSTOP)
+        time.sleep(10000)
     if way == "engine error":
         raise errors.EngineError("invoke failed")
     if way == "value error":
