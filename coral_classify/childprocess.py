@@ -96,6 +96,7 @@ class Child:
             raise channel.error_from_json(frame.payload)
         ready = json.loads(frame.payload.decode("ascii"))
         self.device = ready["device"]
+        self._host.names.add(self.device)
         self.input = channel.spec_from_json(ready["input"])
         self.output = channel.spec_from_json(ready["output"])
         self._area = channel.Area(self._memory, self.input, self.output, create=False)

@@ -19,7 +19,7 @@ import threading
 import weakref
 from collections import deque
 from pathlib import Path
-from typing import Deque, Dict, List, Optional
+from typing import Deque, Dict, List, Optional, Set
 
 from .errors import UsageError
 
@@ -78,6 +78,7 @@ class Host:
 
     def __init__(self) -> None:
         self.users = 0  # guarded by the lock of the registry
+        self.names: Set[str] = set()  # of the devices in it, as asked for and as they were opened
         self.doomed = False  # killed, or ended: nobody moves in any more
         self.words: int = -1  # descriptor of what it says
         self._lines: Deque[bytes] = deque(maxlen=_LAST_LINES)
@@ -150,9 +151,8 @@ class Host:
         with _registry_lock:
             self.users -= 1
             last = self.users == 0
-            if last:
-                for key in [key for key, host in _registry.items() if host is self]:
-                    del _registry[key]
+            if last and self in _shared:
+                _shared.remove(self)
         if not last:
             return
         _alive.discard(self)
@@ -221,19 +221,31 @@ class Host:
             self._process.stdout.close()
 
 
-_registry: Dict[str, Host] = {}
+_shared: List[Host] = []
 _registry_lock = threading.Lock()
 _alive: "weakref.WeakSet[Host]" = weakref.WeakSet()
 
 
 def borrow(key: Optional[str]) -> Host:
-    """The process of all sessions with this *key*; one of its own for None.  ``give_back`` it."""
+    """The process for a session on the device *key*, shared with others there; one of its own for None.
+
+    A name that leaves the choice open (``auto``, ``usb``, ``:0``) joins whoever holds a device already: only
+    there can it be shared, and a name with a place (``usb:1``) has its own process for its own fate.
+
+    :raises OSError: if no process can be started
+    """
     with _registry_lock:
-        host = _registry.get(key) if key is not None else None
-        if host is None or host.doomed or _hung_up(host):
-            host = Host()
-            if key is not None:
-                _registry[key] = host
+        if key is not None:
+            open_choice = not re.match(r"(usb|pci):\d", key)
+            for host in _shared:
+                if (open_choice or key in host.names) and not host.doomed and not _hung_up(host):
+                    host.names.add(key)
+                    host.users += 1
+                    return host
+        host = Host()
+        if key is not None:
+            host.names.add(key)
+            _shared.append(host)
         host.users += 1
         return host
 
@@ -274,7 +286,7 @@ def _let_go_after_fork() -> None:
     for host in list(_alive):
         host.abandon()
     _alive.clear()
-    _registry.clear()
+    _shared.clear()
 
 
 if hasattr(os, "register_at_fork"):

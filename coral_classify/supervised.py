@@ -33,6 +33,7 @@ from .health import DeviceHealth
 from .hostprocess import interpreter
 from .keeper import Event, Keeper, Limits
 from .types import Answer, Session
+from .worker import describe
 
 __all__ = ["SupervisedSession", "Event", "Limits", "decide", "interpreter"]
 
@@ -106,7 +107,7 @@ class SupervisedSession(Session):
         *,
         twin: Optional[Dict[str, Any]] = None,
         device: str = "cpu",
-        deadline_ms: float = 10_000.0,
+        deadline_ms: float = 10000.0,
         on_device_loss: str = "cpu",
         on_event: Optional[Callable[[Event], None]] = None,
         limits: Optional[Limits] = None,
@@ -152,6 +153,37 @@ class SupervisedSession(Session):
             self._stop()
             raise
         super().__init__(first.input, first.output, device=first.device or device)
+
+    @classmethod
+    def open(
+        cls,
+        model: str,
+        device: str,
+        *,
+        twin: Optional[str] = None,
+        engine: Optional[str] = None,
+        threads: Optional[int] = None,
+        options: Optional[Dict[str, str]] = None,
+        deadline_ms: float = 10000.0,
+        on_device_loss: str = "cpu",
+        on_event: Optional[Callable[[Event], None]] = None,
+    ) -> "SupervisedSession":
+        """A supervised session over the engine.
+
+        :param model: path of the compiled file for an Edge TPU, of the plain one for ``device="cpu"``
+        :param twin: path of the plain file that stands in for a lost device
+        :param options: of the Edge TPU's driver
+        :raises CoralClassifyError: as the constructor
+        """
+        stand_in = describe(twin, "cpu", engine=engine, threads=threads) if twin is not None else None
+        return cls(
+            describe(model, device, engine=engine, threads=threads, options=options),
+            twin=stand_in,
+            device=device,
+            deadline_ms=deadline_ms,
+            on_device_loss=on_device_loss,
+            on_event=on_event,
+        )
 
     @property
     def answer(self) -> Answer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import random
 from pathlib import Path
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 import worker_factories
 from worker_tools import never_resting, quick, supervised, wait_until
+
+from coral_classify.supervised import SupervisedSession
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTDATA = Path(os.environ.get("CORAL_CLASSIFY_TESTDATA") or ROOT.parent / "shared" / "testdata")
@@ -41,6 +44,16 @@ def reference(request):
 
 def describe(engine, device, **more):
     return dict(model=str(MODEL), engine=engine, threads=1, device=device, **more)
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("coral_classify.engine") is None, reason="the engine module is not there yet"
+)
+def test_the_engine_of_the_package_runs_in_the_worker(reference):
+    engine, pictures, answers = reference
+    with SupervisedSession.open(str(MODEL), "cpu", engine=engine, threads=1) as session:
+        assert [session.run(picture).tobytes() for picture in pictures] == answers
+        assert session.answer == ("cpu", False, None)
 
 
 @pytest.mark.parametrize("policy", ["cpu", "retry"])
