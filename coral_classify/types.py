@@ -7,7 +7,7 @@ from __future__ import annotations
 import abc
 import os
 import threading
-from typing import Any, Dict, NamedTuple, Optional, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
@@ -48,8 +48,8 @@ class Preprocessing(NamedTuple):
     region: Optional[Tuple[int, int, int, int]]  # x, y, w, h in upright source pixels
     fit: str                                # "squash", "crop", "pad"
     input_size: Tuple[int, int]             # (width, height) of the model
-    mean: float
-    std: float
+    mean: Union[float, Tuple[float, ...]]   # one number, or one per channel
+    std: Union[float, Tuple[float, ...]]
     normalization_from: str                 # "caller", "passport …", "metadata", …
     saturated: float                        # share of stored values clipped by the quantization
 

@@ -1,0 +1,287 @@
+"""The façade: one model on one device, pictures in, ranked classes out."""
+from __future__ import annotations
+
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any, Iterable, List, Optional, Sequence, Tuple, Union
+
+from . import passports
+from .decode import ranked
+from .engine import open_session
+from .edgetpu import Options
+from .errors import DeviceError, LabelsError, ModelError, UsageError
+from .labels import class_ids, fit_labels, read_labels
+from .locations import find, home, package_folder
+from .modelfile import ModelFile, read_model, twin_path
+from .normalization import Channels, Normalization, PixelTable, choose
+from .placement import placements
+from .preprocess import FITS, Picture, check_region, check_rotate, name_of, prepare
+from .types import Prediction, Preprocessing, Result, Session, TensorSpec
+
+__all__ = ["Classifier"]
+
+_log = logging.getLogger("coral_classify")
+
+# The model that the package carries; see models/README.md once it is there.
+_DEFAULT_MODEL = "everyday_objects.tflite"
+
+Number = Union[float, Sequence[float]]
+
+
+class Classifier:
+    """Classifies pictures with one model.  Use it with ``with``; it owns the device.
+
+    Calls from several threads are allowed; the device does one picture at a time.
+    """
+
+    def __init__(
+        self,
+        model: Union[str, "os.PathLike[str]", Session, None] = None,
+        *,
+        labels: Union[str, "os.PathLike[str]", Sequence[str], None] = None,
+        device: str = "auto",
+        engine: Optional[str] = None,
+        threads: Optional[int] = None,
+        mean: Optional[Number] = None,
+        std: Optional[Number] = None,
+        fit: str = "squash",
+        performance: Optional[str] = None,
+        usb_always_dfu: Optional[bool] = None,
+        usb_max_bulk_in_queue_length: Optional[int] = None,
+    ) -> None:
+        """
+        :param model: path of a ``.tflite``, the bare name of one in the package's or the user's models folder,
+            or an open session; None for the package's own model
+        :param labels: path or bare name of a label file, or the names themselves; None: those that the model
+            file or its passport carries, else ids
+        :param device: "auto", "cpu", or an Edge TPU: "usb", "usb:N", "pci", "pci:N", ":N"
+        :param engine: "ai-edge-litert" or "tflite-runtime"; None: ``CORAL_CLASSIFY_ENGINE``, else what works
+        :param threads: CPU threads; None: all cores that this process may use
+        :param mean, std: ``(pixel - mean) / std`` is what the network was trained on; one number or three.
+            None: from the model's passport, its metadata or its input range
+        :param fit: "squash", "crop" or "pad"; see :func:`coral_classify.preprocess.prepare`
+        :param performance: clock of a USB device: "low", "medium", "high", "max"
+        :raises UsageError, ModelError, LabelsError, EngineError, DeviceError:
+        """
+        if fit not in FITS:
+            raise UsageError("fit must be one of %s, got %r" % (", ".join(FITS), fit))
+        self._fit = fit
+        options = Options(performance, usb_always_dfu, usb_max_bulk_in_queue_length).check()
+        if isinstance(model, Session):
+            self._session, file, passport = model, None, None
+            self.model = "<%s>" % type(model).__name__
+            self.device_reason = "the session was given"
+        else:
+            asked = read_model(_find_model(model))
+            passport = passports.by_file(asked.path)
+            if passport is not None and passport.kind != "classification":
+                raise ModelError("model %s: is %s, which gives features, not classes; use %s"
+                                 % (asked.path, passport.title, passport.name.replace("-embedding", "")))
+            # Nothing that can be wrong with labels or numbers should wait for a device to open.
+            names = _labels_for(asked, passport, labels)
+            choose(asked.input, caller=(mean, std))
+            self._session, file, self.device_reason = _open(asked, device, engine, threads, options)
+            self.model = str(file.path)
+            self.labels: Optional[Tuple[str, ...]] = names
+        classes = self._session.output.shape[1]
+        if isinstance(model, Session):
+            self.labels = None if labels is None else _named_labels(labels, classes, 0)
+        self.normalization: Normalization = choose(
+            self._session.input, caller=(mean, std),
+            passport=(passport.mean, passport.std, passport.name) if passport else None,
+            metadata=file.normalization if file else None)
+        if self.normalization.warning:
+            _log.warning("%s: %s", self.model, self.normalization.warning)
+        self._table = PixelTable(self._session.input, self.normalization)
+        middle = [min(255, max(0, int(round(m)))) for m in self.normalization.mean]
+        self._fill = (middle[0], middle[len(middle) // 2], middle[-1])
+
+    @property
+    def device(self) -> str:
+        """The device that runs the model: "cpu", "usb:0", "pci:0"."""
+        return self._session.device
+
+    @property
+    def input(self) -> TensorSpec:
+        return self._session.input
+
+    @property
+    def output(self) -> TensorSpec:
+        return self._session.output
+
+    def classify(
+        self,
+        image: Picture,
+        *,
+        top_k: int = 5,
+        threshold: Optional[float] = None,
+        allow: Optional[Iterable[Union[str, int]]] = None,
+        deny: Optional[Iterable[Union[str, int]]] = None,
+        region: Optional[Sequence[float]] = None,
+        rotate: int = 0,
+    ) -> Result:
+        """Classify one picture.
+
+        :param image: path, encoded bytes, binary file object, PIL image, or (height, width, 3) uint8 array (RGB)
+        :param top_k: how many classes at most; more than the model has gives all
+        :param threshold: leave out classes with a lower real score
+        :param allow, deny: labels or class ids to consider, or to leave out
+        :param region: x, y, w, h of the upright picture, in pixels or (all ≤ 1) fractions
+        :param rotate: degrees clockwise, a multiple of 90
+        :raises ImageError: if the picture cannot be read
+        :raises UsageError: for a parameter that cannot be meant
+        :raises EngineError, DeviceError, SessionClosed:
+        """
+        if top_k < 1:
+            raise UsageError("top_k must be at least 1, got %r" % (top_k,))
+        among = self._among(allow, deny)
+        started = time.perf_counter()
+        height, width = self._session.input.shape[1:3]
+        prepared = prepare(image, (width, height), fit=self._fit, region=region, rotate=rotate, fill=self._fill)
+        tensor = self._table.apply(prepared.pixels)
+        ready = time.perf_counter()
+        output = self._session.run(tensor)
+        done = time.perf_counter()
+        best = ranked(output, self._session.output.quantization, k=top_k, threshold=threshold, among=among)
+        return Result(
+            image=name_of(image),
+            model=self.model,
+            device=self._session.device,
+            device_reason=self.device_reason,
+            predictions=tuple(Prediction(i, self._label(i), score) for i, score in best),
+            preprocess_ms=(ready - started) * 1e3,
+            inference_ms=(done - ready) * 1e3,
+            preprocessing=Preprocessing(
+                source_size=prepared.source_size,
+                decoded_size=prepared.decoded_size,
+                orientation=prepared.orientation,
+                region=prepared.region,
+                fit=self._fit,
+                input_size=(width, height),
+                mean=_single(self.normalization.mean),
+                std=_single(self.normalization.std),
+                normalization_from=self.normalization.source,
+                saturated=self._table.saturated(prepared.pixels),
+            ),
+        )
+
+    def check(self, *, top_k: int = 5, allow: Optional[Iterable[Union[str, int]]] = None,
+              deny: Optional[Iterable[Union[str, int]]] = None, region: Optional[Sequence[float]] = None,
+              rotate: int = 0) -> None:
+        """Check the parameters of :meth:`classify` before the first picture.
+
+        :raises UsageError: as :meth:`classify` would
+        """
+        if top_k < 1:
+            raise UsageError("top_k must be at least 1, got %r" % (top_k,))
+        check_rotate(rotate)
+        if region is not None:
+            check_region(region)
+        self._among(allow, deny)
+
+    def close(self) -> None:
+        """Release the model and the device.  May be called twice."""
+        self._session.close()
+
+    def __enter__(self) -> "Classifier":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _label(self, class_id: int) -> str:
+        return (self.labels[class_id] if self.labels else "") or str(class_id)
+
+    def _among(self, allow: Optional[Iterable[Union[str, int]]],
+               deny: Optional[Iterable[Union[str, int]]]) -> Optional[List[int]]:
+        if allow is None and deny is None:
+            return None
+        classes = self._session.output.shape[1]
+        kept = set(range(classes)) if allow is None else set(class_ids(allow, self.labels, classes))
+        if deny is not None:
+            kept -= set(class_ids(deny, self.labels, classes))
+        return sorted(kept)
+
+
+def _single(values: Channels) -> Union[float, Channels]:
+    return values[0] if len(values) == 1 else values
+
+
+def _find_model(model: Union[str, "os.PathLike[str]", None]) -> Path:
+    if model is None:
+        default = find("models", _DEFAULT_MODEL)
+        if default is None:
+            raise ModelError("no model is named, and this version carries none of its own; name one: "
+                             "--model FILE.tflite (model= in Python)")
+        return default
+    path = Path(model)
+    if path.exists():
+        return path
+    found = find("models", str(model))
+    if found is None:
+        raise ModelError("model %s: no such file, and no model of that name in %s or %s"
+                         % (model, package_folder("models"), home() / "models"))
+    return found
+
+
+def _labels_for(model: ModelFile, passport: Optional[passports.Passport],
+                labels: Union[str, "os.PathLike[str]", Sequence[str], None]) -> Optional[Tuple[str, ...]]:
+    classes = model.output.shape[1]
+    offset = passport.label_offset if passport else 0
+    if labels is not None:
+        return _named_labels(labels, classes, offset)
+    if model.labels is not None:
+        try:
+            return fit_labels(model.labels, classes, source="in %s" % model.path.name)[0]
+        except LabelsError as exc:
+            _log.warning("%s; classes are shown by id", exc)
+            return None
+    twin = twin_path(model.path)
+    if model.compiled and twin != model.path and twin.is_file():
+        plain = read_model(twin)
+        if plain.labels is not None and len(plain.labels) == classes:
+            return plain.labels
+    if passport is not None and passport.labels:
+        beside = model.path.with_name(passport.labels)
+        path = beside if beside.is_file() else find("labels", passport.labels)
+        if path is not None:
+            return _named_labels(path, classes, offset)
+    return None
+
+
+def _named_labels(labels: Union[str, "os.PathLike[str]", Sequence[str]], classes: int,
+                  offset: int) -> Tuple[str, ...]:
+    if isinstance(labels, (str, os.PathLike)):
+        path = Path(labels)
+        if not path.exists():
+            path = find("labels", str(labels)) or path
+        source, names = str(path), read_labels(path)
+    else:
+        source, names = "given", tuple(labels)
+    names, notice = fit_labels(names, classes, offset=offset, source=source)
+    if notice:
+        _log.warning("%s", notice)
+    return names
+
+
+def _open(model: ModelFile, device: str, engine: Optional[str], threads: Optional[int],
+          options: Options) -> Tuple[Session, ModelFile, str]:
+    """The first placement that opens, its file, and why it is that one."""
+    ways = placements(model, device)
+    missing: Optional[DeviceError] = None
+    for way in ways:
+        try:
+            session = open_session(way.model, device=way.device, engine=engine, threads=threads, options=options)
+        except DeviceError as exc:
+            missing = exc
+            continue
+        reason = way.reason if missing is None else "%s: %s" % (way.reason, missing)
+        return session, way.model, reason
+    assert missing is not None
+    if device == "auto":
+        raise DeviceError("model %s: no Edge TPU (%s), and its CPU twin %s is missing; put it beside it"
+                          % (model.path, missing, twin_path(model.path).name),
+                          cause=missing.cause, evidence=missing.evidence) from missing
+    raise missing
