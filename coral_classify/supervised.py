@@ -35,13 +35,22 @@ from .keeper import Event, Keeper, Limits
 from .types import Answer, Session
 from .worker import describe
 
-__all__ = ["SupervisedSession", "Event", "Limits", "decide", "interpreter"]
+__all__ = ["SupervisedSession", "Event", "Limits", "check_policy", "decide", "interpreter"]
 
 ON_DEVICE_LOSS = ("cpu", "retry", "raise")
 _FACTORY = "coral_classify.worker:open_described"
 _TRIES = 3  # per picture: one that kills three workers in a row is given up
 
 _logger = logging.getLogger("coral_classify.supervised")
+
+
+def check_policy(deadline_ms: float, on_device_loss: str) -> None:
+    """:raises UsageError: on a value that cannot be meant"""
+    if on_device_loss not in ON_DEVICE_LOSS:
+        allowed = ", ".join(ON_DEVICE_LOSS)
+        raise UsageError("on_device_loss is %r; it is one of %s" % (on_device_loss, allowed))
+    if not (math.isfinite(deadline_ms) and deadline_ms > 0):
+        raise UsageError("deadline_ms is %r; give a positive number of milliseconds" % (deadline_ms,))
 
 
 def decide(supervised: Optional[bool], device: str) -> bool:
@@ -114,12 +123,7 @@ class SupervisedSession(Session):
         health: Optional[DeviceHealth] = None,
         factory: str = _FACTORY,
     ) -> None:
-        if on_device_loss not in ON_DEVICE_LOSS:
-            raise UsageError(
-                "on_device_loss is %r; it is one of %s" % (on_device_loss, ", ".join(ON_DEVICE_LOSS))
-            )
-        if not (math.isfinite(deadline_ms) and deadline_ms > 0):
-            raise UsageError("deadline_ms is %r; give a positive number of milliseconds" % (deadline_ms,))
+        check_policy(deadline_ms, on_device_loss)
         interpreter()
         if limits is None:
             run_s = deadline_ms / 1000.0
@@ -163,7 +167,7 @@ class SupervisedSession(Session):
         twin: Optional[str] = None,
         engine: Optional[str] = None,
         threads: Optional[int] = None,
-        options: Optional[Dict[str, str]] = None,
+        options: Optional[Dict[str, Any]] = None,
         deadline_ms: float = 10000.0,
         on_device_loss: str = "cpu",
         on_event: Optional[Callable[[Event], None]] = None,
@@ -172,7 +176,7 @@ class SupervisedSession(Session):
 
         :param model: path of the compiled file for an Edge TPU, of the plain one for ``device="cpu"``
         :param twin: path of the plain file that stands in for a lost device
-        :param options: of the Edge TPU's driver
+        :param options: fields of :class:`coral_classify.edgetpu.Options`
         :raises CoralClassifyError: as the constructor
         """
         stand_in = describe(twin, "cpu", engine=engine, threads=threads) if twin is not None else None

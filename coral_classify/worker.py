@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 import threading
+from pathlib import Path
 from typing import Any, Callable, Dict, List, NoReturn, Optional
 
 from . import channel
@@ -111,12 +112,12 @@ def describe(
     *,
     engine: Optional[str] = None,
     threads: Optional[int] = None,
-    options: Optional[Dict[str, str]] = None,
+    options: Optional[Dict[str, Any]] = None,
 ) -> Dict[str, Any]:
     """A session to be opened, in plain types that travel as JSON.
 
     :param model: path of the compiled file for an Edge TPU, of the plain one for the CPU
-    :param options: of the Edge TPU's driver
+    :param options: fields of :class:`coral_classify.edgetpu.Options`
     """
     # The worker's current folder is not ours if ours changes before it is started anew.
     return {
@@ -130,15 +131,21 @@ def describe(
 
 def open_described(description: Dict[str, Any]) -> Session:
     """Open what :func:`describe` describes: the one place where a worker meets the engine."""
-    engine = importlib.import_module("coral_classify.engine")
-    session: Session = engine.open_session(
-        description["model"],
+    # Here and not above: whoever only describes a session needs neither.
+    from .edgetpu import Options
+    from .engine import open_session
+    from .modelfile import read_model
+
+    told = description["options"]
+    return open_session(
+        read_model(Path(description["model"])),
         device=description["device"],
         engine=description["engine"],
         threads=description["threads"],
-        options=description["options"],
+        options=Options(
+            told.get("performance"), told.get("usb_always_dfu"), told.get("usb_max_bulk_in_queue_length")
+        ),
     )
-    return session
 
 
 def _open(factory: str, description: Dict[str, Any]) -> Session:

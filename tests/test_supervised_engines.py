@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 import random
 from pathlib import Path
@@ -46,9 +45,6 @@ def describe(engine, device, **more):
     return dict(model=str(MODEL), engine=engine, threads=1, device=device, **more)
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("coral_classify.engine") is None, reason="the engine module is not there yet"
-)
 def test_the_engine_of_the_package_runs_in_the_worker(reference):
     engine, pictures, answers = reference
     with SupervisedSession.open(str(MODEL), "cpu", engine=engine, threads=1) as session:
