@@ -5,12 +5,22 @@ import logging
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import (
+    TYPE_CHECKING,
+    Callable,
+    Iterable,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 from . import passports
 from .decode import ranked
-from .engine import open_session
 from .edgetpu import Options
+from .engine import open_session
 from .errors import DeviceError, LabelsError, ModelError, UsageError
 from .labels import class_ids, fit_labels, read_labels
 from .locations import find, home, package_folder
@@ -201,6 +211,10 @@ class Classifier:
     def close(self) -> None:
         """Release the model and the device.  May be called twice."""
         self._session.close()
+
+    @property
+    def closed(self) -> bool:
+        return self._session.closed
 
     def __enter__(self) -> "Classifier":
         return self

@@ -191,7 +191,7 @@ class Delegate:
             self._pointer = 0
 
 
-def open_delegate(device: str, options: Options = Options()) -> Delegate:
+def open_delegate(device: str, options: Options) -> Delegate:
     """Open the first free device that *device* may mean.  Other Python threads go on meanwhile.
 
     :raises UsageError: for an unknown device name or option

@@ -85,7 +85,7 @@ def _import(name: str) -> Engine:
 def _works_with_numpy(name: str) -> bool:
     if int(np.__version__.split(".")[0]) < 2:
         return True
-    from importlib import metadata      # NumPy 2 needs Python 3.9, where this module exists
+    from importlib import metadata  # NumPy 2 needs Python 3.9, where this module exists
 
     try:
         numbers = [int(n) for n in metadata.version(name).split(".")[:2]]

@@ -305,7 +305,7 @@ class Keeper:
             self.losses += 1
             self._tell_loss(trouble, decision)
         elif not first:
-            _logger.info("%s does not open yet: %s; %s", self.name, trouble, _again(decision.pause_s))
+            _logger.debug("%s does not open yet: %s; %s", self.name, trouble, _again(decision.pause_s))
             if decision.rested:
                 self._tell_rest(decision.pause_s)
         # At the first opening: the caller made a mistake, or there is no such device.  Do not insist.

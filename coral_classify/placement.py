@@ -52,7 +52,8 @@ def placements(model: ModelFile, device: str) -> List[Placement]:
     if device != "auto":
         if compiled is None or not compiled.compiled:
             raise DeviceError("model %s: device %s needs a file compiled for the Edge TPU; put %s beside it, or use "
-                              "--device cpu" % (model.path, device, compiled_path(model.path).name), cause="no-compiled")
+                              "--device cpu" % (model.path, device, compiled_path(model.path).name),
+                              cause="no-compiled")
         return [Placement(compiled, device, "asked for %s" % device)]
     ways = []
     if compiled is not None and compiled.compiled:

@@ -1,1 +1,34 @@
-"""The command line: ``coral-classify``.  Each subcommand is a module of this package with ``main(argv) -> exit code``."""
+"""The command line ``coral-classify``: arguments, printing, exit codes.
+
+This module picks the subcommand and imports only that one: each is a module of this package with
+``main(argv) -> exit code``.  Without a subcommand, pictures are classified.
+"""
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import List, Optional
+
+__all__ = ["main", "COMMANDS"]
+
+# name -> what `coral-classify --help` says of it
+COMMANDS = {
+    "devices": "list the Edge TPUs that the driver sees",
+}
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    """:returns: 0 all done, 1 some input failed, 2 wrong usage"""
+    argv = sys.argv[1:] if argv is None else argv
+    command = argv[0] if argv and argv[0] in COMMANDS else "classify"
+    module = importlib.import_module("%s.%s" % (__name__, command))
+    try:
+        return int(module.main(argv[1:] if argv and argv[0] in COMMANDS else argv))
+    except KeyboardInterrupt:
+        print("coral-classify: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of stdout has gone (head, less): no error of ours, and nothing is left to say.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1

@@ -1,0 +1,199 @@
+"""``coral-classify PICTURE …``: classify pictures, print a table or JSON lines."""
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING, Any, BinaryIO, Dict, List, Optional
+
+from . import COMMANDS
+
+if TYPE_CHECKING:
+    from ..classifier import Classifier
+    from ..types import Result
+
+__all__ = ["main"]
+
+_STDIN_LIMIT = 1 << 30      # bytes; a picture is smaller, an endless pipe is not
+
+
+def main(argv: List[str]) -> int:
+    args = _parser().parse_args(argv)
+    # Engine and NumPy load only now: --help and wrong options answer at once.
+    from ..errors import CoralClassifyError, UsageError
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("coral-classify: %(message)s"))
+    logger = logging.getLogger("coral_classify")
+    logger.addHandler(handler)
+    # A device that is lost, and one that is back: one line each.
+    logging.getLogger("coral_classify.supervised").setLevel(logging.INFO)
+    try:
+        classifier = _open(args)
+    except UsageError as exc:
+        print("coral-classify: %s" % exc, file=sys.stderr)
+        return 2
+    except CoralClassifyError as exc:
+        print("coral-classify: %s" % exc, file=sys.stderr)
+        return 1
+    else:
+        with classifier:
+            return _classify_all(classifier, args)
+    finally:
+        logger.removeHandler(handler)
+
+
+def _parser() -> argparse.ArgumentParser:
+    from .. import __version__
+
+    parser = argparse.ArgumentParser(
+        prog="coral-classify",
+        description="Classify pictures with a quantized .tflite model on a Coral Edge TPU, or on the CPU.",
+        epilog="other commands:\n" + "\n".join("  coral-classify %-10s %s" % item for item in COMMANDS.items())
+        + "\n\nexit code: 0 all classified, 1 some input failed, 2 wrong usage",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("images", nargs="+", metavar="PICTURE", help="file, or - for a picture on standard input")
+    parser.add_argument("--model", metavar="FILE", help="path or name of a .tflite (default: the package's own model)")
+    parser.add_argument("--labels", metavar="FILE", help="class names (default: those in the model file)")
+    parser.add_argument("--device", default="auto", metavar="DEVICE",
+                        help="auto, cpu, usb, usb:N, pci, pci:N or :N (default: auto)")
+    parser.add_argument("--top-k", type=int, default=5, metavar="N", help="how many classes (default: 5)")
+    parser.add_argument("--threshold", type=float, metavar="SCORE", help="leave out classes with a lower score")
+    parser.add_argument("--allow", action="append", metavar="CLASS", help="label or id to consider; repeat for more")
+    parser.add_argument("--deny", action="append", metavar="CLASS", help="label or id to leave out; repeat for more")
+    parser.add_argument("--fit", default="squash", choices=["squash", "crop", "pad"],
+                        help="how a picture of another shape fits the model's input (default: squash)")
+    parser.add_argument("--region", type=_numbers, metavar="X,Y,W,H",
+                        help="look only at this part, in pixels or in fractions of the picture")
+    parser.add_argument("--rotate", type=int, default=0, metavar="DEGREES", help="clockwise; a multiple of 90")
+    parser.add_argument("--mean", type=_numbers, metavar="M", help="mean the model was trained with; one or three")
+    parser.add_argument("--std", type=_numbers, metavar="S", help="standard deviation likewise")
+    parser.add_argument("--engine", choices=["ai-edge-litert", "tflite-runtime"], help="TFLite runtime to use")
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all usable cores)")
+    parser.add_argument("--performance", choices=["low", "medium", "high", "max"], help="clock of a USB Edge TPU")
+    parser.add_argument("--json", action="store_true", help="one JSON object per line on standard output")
+    parser.add_argument("--explain", action="store_true", help="also say what was done to each picture")
+    parser.add_argument("--version", action="version", version="coral-classify %s" % __version__)
+    return parser
+
+
+def _numbers(text: str) -> List[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError("%r is not a list of numbers like 0.1,0.1,0.5,0.5" % text) from None
+
+
+def _open(args: argparse.Namespace) -> "Classifier":
+    from ..classifier import Classifier
+
+    classifier = Classifier(
+        args.model, labels=args.labels, device=args.device, engine=args.engine, threads=args.threads,
+        mean=args.mean, std=args.std, fit=args.fit, performance=args.performance,
+    )
+    try:
+        classifier.check(top_k=args.top_k, allow=args.allow, deny=args.deny, region=args.region, rotate=args.rotate)
+    except Exception:
+        classifier.close()
+        raise
+    return classifier
+
+
+def _classify_all(classifier: "Classifier", args: argparse.Namespace) -> int:
+    import warnings
+
+    from PIL import Image
+
+    from ..errors import CoralClassifyError, DeviceError, EngineError
+
+    # Pillow warns of large pictures on two lines; those too large to be safe are an error of their own.
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    failed = printed = 0
+    for name in args.images:
+        record: Dict[str, Any]
+        try:
+            picture = _standard_input() if name == "-" else name
+            result = classifier.classify(
+                picture, top_k=args.top_k, threshold=args.threshold, allow=args.allow, deny=args.deny,
+                region=args.region, rotate=args.rotate)
+            record = result.to_dict()
+            if args.explain and result.preprocessing:
+                record["preprocessing"] = result.preprocessing._asdict()
+        except CoralClassifyError as exc:
+            failed += 1
+            message = _printable(str(exc))
+            print("coral-classify: %s" % message, file=sys.stderr)
+            record = _failed(name, classifier, message)
+            if isinstance(exc, (EngineError, DeviceError)) and classifier.closed:
+                return 1
+        if args.json:
+            print(json.dumps(record), flush=True)
+        elif record["error"] is None:
+            _print_table(result, args.explain, first=not printed)
+            printed += 1
+    return 1 if failed else 0
+
+
+def _standard_input() -> BinaryIO:
+    """The picture on standard input; in memory, because a pipe cannot be sought."""
+    picture = io.BytesIO(sys.stdin.buffer.read(_STDIN_LIMIT))
+    picture.name = "-"      # what results and messages call it
+    return picture
+
+
+def _failed(name: str, classifier: "Classifier", message: str) -> Dict[str, Any]:
+    from ..types import Result
+
+    return Result(name, classifier.model, classifier.device, classifier.device_reason, (), 0.0, 0.0,
+                  error=message).to_dict()
+
+
+def _print_table(result: "Result", explain: bool, first: bool) -> None:
+    lines = [] if first else [""]
+    lines.append(_printable(result.image))
+    width = max([len(_printable(p.label)) for p in result.predictions] + [5])
+    lines.append("  rank  %-*s  score" % (width, "label"))
+    for rank, prediction in enumerate(result.predictions, 1):
+        lines.append("  %4d  %-*s  %.4f" % (rank, width, _printable(prediction.label), prediction.score))
+    if not result.predictions:
+        lines.append("  no class reaches the threshold")
+    lines.append("  model: %s" % _printable(os.path.basename(result.model)))
+    lines.append("  device: %s (%s)" % (result.device, result.device_reason))
+    lines.append("  time: %.1f ms (preprocessing %.1f, inference %.1f)"
+                 % (result.preprocess_ms + result.inference_ms, result.preprocess_ms, result.inference_ms))
+    if explain and result.preprocessing:
+        lines += _explanation(result)
+    _write("\n".join(lines))
+
+
+def _explanation(result: "Result") -> List[str]:
+    done = result.preprocessing
+    assert done is not None
+    decoded = "" if done.decoded_size == done.source_size else ", decoded at %d x %d" % done.decoded_size
+    region: Optional[Any] = done.region
+    return [
+        "  picture: %d x %d%s; EXIF: %s; region: %s"
+        % (done.source_size + (decoded, done.orientation, ",".join(map(str, region)) if region else "all")),
+        "  resize: %s to %d x %d" % ((done.fit,) + done.input_size),
+        "  normalization: mean %s, std %s (from %s); %.2f %% of the values saturated"
+        % (_short(done.mean), _short(done.std), done.normalization_from, 100 * done.saturated),
+    ]
+
+
+def _short(value: Any) -> str:
+    return ",".join("%g" % v for v in value) if isinstance(value, tuple) else "%g" % value
+
+
+def _printable(text: str) -> str:
+    """Control characters escaped, so that a label or a file name cannot steer the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode("ascii")
+                   for c in text)
+
+
+def _write(text: str) -> None:
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
