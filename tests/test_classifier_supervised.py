@@ -43,3 +43,23 @@ def test_the_same_answers_with_and_without_supervision():
 def test_wrong_wishes_are_refused_even_where_nothing_is_supervised(wrong):
     with pytest.raises(UsageError):
         Classifier(MODEL, device="cpu", **wrong)
+
+
+def test_the_command_line_says_each_event_once_and_goes_on(tmp_path, monkeypatch, capsys):
+    from PIL import Image
+
+    from coral_classify.cli import classify
+
+    names = [str(tmp_path / ("%d.png" % i)) for i in range(4)]
+    for name in names:
+        Image.new("RGB", (8, 8)).save(name)
+    description = {"count": str(tmp_path / "count"), "faults": {"3": "abort", "open": [2, 9, "busy"]}}
+    session = supervised(description, twin={"device": "cpu"})
+    monkeypatch.setattr(classify, "_open", lambda args: Classifier(session))
+    assert classify.main(names + ["--json"]) == 0
+    out, err = capsys.readouterr()
+    assert [line.count('"recovered": true') for line in out.splitlines()] == [0, 0, 1, 0]
+    told = [line for line in err.splitlines() if line]
+    assert len(told) == 2
+    assert told[0].startswith("coral-classify: usb:0 lost: the process that holds usb:0 aborted (SIGABRT)")
+    assert told[1] == "coral-classify: going on on the CPU while usb:0 is away"
