@@ -5,7 +5,17 @@ import logging
 import os
 import time
 from pathlib import Path
-from typing import Iterable, List, Optional, Sequence, Tuple, Union
+from typing import (
+    TYPE_CHECKING,
+    Callable,
+    Iterable,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 from . import passports
 from .decode import ranked
@@ -16,9 +26,12 @@ from .labels import class_ids, fit_labels, read_labels
 from .locations import find, home, package_folder
 from .modelfile import ModelFile, read_model, twin_path
 from .normalization import Channels, Normalization, PixelTable, choose
-from .placement import placements
+from .placement import Placement, placements, twin_of
 from .preprocess import FITS, Picture, check_region, check_rotate, name_of, prepare
 from .types import Prediction, Preprocessing, Result, Session, TensorSpec
+
+if TYPE_CHECKING:
+    from .keeper import Event
 
 __all__ = ["Classifier"]
 
@@ -50,6 +63,10 @@ class Classifier:
         performance: Optional[str] = None,
         usb_always_dfu: Optional[bool] = None,
         usb_max_bulk_in_queue_length: Optional[int] = None,
+        supervised: Optional[bool] = None,
+        deadline_ms: float = 10000.0,
+        on_device_loss: str = "cpu",
+        on_event: Optional[Callable[["Event"], None]] = None,
     ) -> None:
         """
         :param model: path of a ``.tflite``, the bare name of one in the package's or the user's models folder,
@@ -63,6 +80,13 @@ class Classifier:
             None: from the model's passport, its metadata or its input range
         :param fit: "squash", "crop" or "pad"; see :func:`coral_classify.preprocess.prepare`
         :param performance: clock of a USB device: "low", "medium", "high", "max"
+        :param supervised: run engine and driver in a child process that may crash or hang; None: on an Edge
+            TPU, and not on the CPU
+        :param deadline_ms: for one supervised inference; the first one after opening gets three times as long
+        :param on_device_loss: "cpu": go on on the CPU twin while the device is away; "retry": wait for it;
+            "raise": let the picture in flight fail
+        :param on_event: called with each :class:`coral_classify.keeper.Event` of a supervised device, from a
+            thread of the session's
         :raises UsageError, ModelError, LabelsError, EngineError, DeviceError:
         """
         if fit not in FITS:
@@ -82,7 +106,8 @@ class Classifier:
             # Nothing that can be wrong with labels or numbers should wait for a device to open.
             names = _labels_for(asked, passport, labels)
             choose(asked.input, caller=(mean, std))
-            self._session, file, self.device_reason = _open(asked, device, engine, threads, options)
+            watch = _Supervision(supervised, deadline_ms, on_device_loss, on_event)
+            self._session, file, self.device_reason = _open(asked, device, engine, threads, options, watch)
             self.model = str(file.path)
             self.labels: Optional[Tuple[str, ...]] = names
         classes = self._session.output.shape[1]
@@ -143,16 +168,18 @@ class Classifier:
         tensor = self._table.apply(prepared.pixels)
         ready = time.perf_counter()
         output = self._session.run(tensor)
+        answer = self._session.answer
         done = time.perf_counter()
         best = ranked(output, self._session.output.quantization, k=top_k, threshold=threshold, among=among)
         return Result(
             image=name_of(image),
             model=self.model,
-            device=self._session.device,
-            device_reason=self.device_reason,
+            device=answer.device,
+            device_reason=answer.reason or self.device_reason,
             predictions=tuple(Prediction(i, self._label(i), score) for i, score in best),
             preprocess_ms=(ready - started) * 1e3,
             inference_ms=(done - ready) * 1e3,
+            recovered=answer.recovered,
             preprocessing=Preprocessing(
                 source_size=prepared.source_size,
                 decoded_size=prepared.decoded_size,
@@ -270,14 +297,39 @@ def _named_labels(labels: Union[str, "os.PathLike[str]", Sequence[str]], classes
     return names
 
 
+class _Supervision(NamedTuple):
+    """What the caller wants to happen when a driver fails; see :class:`Classifier`."""
+
+    wanted: Optional[bool]
+    deadline_ms: float
+    on_device_loss: str
+    on_event: Optional[Callable[["Event"], None]]
+
+
+def _open_one(way: Placement, engine: Optional[str], threads: Optional[int], options: Options,
+              watch: _Supervision) -> Session:
+    if watch.wanted or way.device != "cpu" or watch[1:3] != (10000.0, "cpu"):
+        # Processes and pipes: not for a plain session on the CPU, which starts sooner without them.
+        from .supervised import SupervisedSession, check_policy, decide
+
+        check_policy(watch.deadline_ms, watch.on_device_loss)
+        if decide(watch.wanted, way.device):
+            twin = twin_of(way.model) if way.device != "cpu" else None
+            return SupervisedSession.open(
+                str(way.model.path), way.device, twin=str(twin.path) if twin else None, engine=engine,
+                threads=threads, options=options._asdict(), deadline_ms=watch.deadline_ms,
+                on_device_loss=watch.on_device_loss, on_event=watch.on_event)
+    return open_session(way.model, device=way.device, engine=engine, threads=threads, options=options)
+
+
 def _open(model: ModelFile, device: str, engine: Optional[str], threads: Optional[int],
-          options: Options) -> Tuple[Session, ModelFile, str]:
+          options: Options, watch: _Supervision) -> Tuple[Session, ModelFile, str]:
     """The first placement that opens, its file, and why it is that one."""
     ways = placements(model, device)
     missing: Optional[DeviceError] = None
     for way in ways:
         try:
-            session = open_session(way.model, device=way.device, engine=engine, threads=threads, options=options)
+            session = _open_one(way, engine, threads, options, watch)
         except DeviceError as exc:
             missing = exc
             continue

@@ -8,7 +8,7 @@ from . import edgetpu
 from .errors import DeviceError, ModelError
 from .modelfile import ModelFile, compiled_path, read_model, twin_path
 
-__all__ = ["Placement", "placements"]
+__all__ = ["Placement", "placements", "twin_of"]
 
 
 class Placement(NamedTuple):
@@ -63,6 +63,14 @@ def placements(model: ModelFile, device: str) -> List[Placement]:
             "the model is not compiled for the Edge TPU (no %s beside it)" % compiled_path(model.path).name
         ways.append(Placement(plain, "cpu", reason))
     return ways
+
+
+def twin_of(compiled: ModelFile) -> Optional[ModelFile]:
+    """The plain file beside a compiled one that can stand in for it on the CPU; None if there is none.
+
+    :raises ModelError: if the file of that name is another network
+    """
+    return _read_if_there(twin_path(compiled.path), compiled)
 
 
 def _twin_note(asked: ModelFile, used: ModelFile) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from .errors import SessionClosed
 
-__all__ = ["Quantization", "TensorSpec", "Prediction", "Preprocessing", "Result", "Session"]
+__all__ = ["Quantization", "TensorSpec", "Prediction", "Preprocessing", "Result", "Answer", "Session"]
 
 
 class Quantization(NamedTuple):
@@ -88,6 +88,14 @@ class Result(NamedTuple):
         return record
 
 
+class Answer(NamedTuple):
+    """Who answered one ``run``, and what happened on the way."""
+
+    device: str             # "usb:0", "cpu"
+    recovered: bool         # a fault was survived since the answer before
+    reason: Optional[str]   # why it was not the wanted device; None if it was
+
+
 class Session(abc.ABC):
     """One loaded model, ready on one device.  The CPU, the Edge TPU, the supervised child and the
     fake of :mod:`coral_classify.testing` all pass one contract test.
@@ -132,6 +140,11 @@ class Session(abc.ABC):
             if not self._closed:
                 self._closed = True
                 self._close()
+
+    @property
+    def answer(self) -> Answer:
+        """Who answered the latest ``run`` of this thread."""
+        return Answer(self.device, False, None)
 
     @property
     def closed(self) -> bool:

@@ -29,6 +29,8 @@ def main(argv: List[str]) -> int:
     handler.setFormatter(logging.Formatter("coral-classify: %(message)s"))
     logger = logging.getLogger("coral_classify")
     logger.addHandler(handler)
+    # A device that is lost, and one that is back: one line each.
+    logging.getLogger("coral_classify.supervised").setLevel(logging.INFO)
     try:
         classifier = _open(args)
     except UsageError as exc:
@@ -37,10 +39,11 @@ def main(argv: List[str]) -> int:
     except CoralClassifyError as exc:
         print("coral-classify: %s" % exc, file=sys.stderr)
         return 1
+    else:
+        with classifier:
+            return _classify_all(classifier, args)
     finally:
         logger.removeHandler(handler)
-    with classifier:
-        return _classify_all(classifier, args)
 
 
 def _parser() -> argparse.ArgumentParser:
