@@ -92,9 +92,11 @@ def test_devices_are_listed(simulated, monkeypatch):
     assert "RuntimeVersion(14)" in edgetpu.version()
 
 
-def test_a_compiled_model_runs_on_the_device_and_equals_its_twin(simulated, pair, engine):
+@pytest.mark.parametrize("supervised", [True, False])
+def test_a_compiled_model_runs_on_the_device_and_equals_its_twin(simulated, pair, engine, supervised):
     pixels = np.random.RandomState(3).randint(0, 256, (8, 8, 3)).astype(np.uint8)
-    with Classifier(pair, engine=engine) as tpu, Classifier(pair, device="cpu", engine=engine) as cpu:
+    with Classifier(pair, engine=engine, supervised=supervised) as tpu, \
+            Classifier(pair, device="cpu", engine=engine) as cpu:
         on_tpu, on_cpu = tpu.classify(pixels), cpu.classify(pixels)
     assert (on_tpu.device, on_cpu.device) == ("usb:0", "cpu")
     assert on_tpu.predictions == on_cpu.predictions
@@ -143,18 +145,28 @@ def test_without_a_device_and_without_a_twin_the_twin_is_named(simulated, pair, 
 def test_devices_are_given_back(simulated, pair, any_engine):
     opened = edgetpu.library().sim_open_count
     before = opened()
-    classifier = Classifier(pair)
+    classifier = Classifier(pair, supervised=False)     # in this process, where it can be counted
     assert opened() == before + 1
     classifier.close()
     classifier.close()
     assert opened() == before
 
 
-def test_a_classifier_left_in_a_global_does_not_crash_the_exit(simulated, pair, engine):
+@pytest.mark.parametrize("supervised", [True, False])
+def test_a_classifier_left_in_a_global_does_not_crash_the_exit(simulated, pair, engine, supervised):
     script = ("import sys, numpy as np\nfrom coral_classify import Classifier\n"
-              "kept = Classifier(sys.argv[1], engine=sys.argv[2])\nsession = kept._session\n"
-              "interpreter = session._interpreter\n"
-              "print(kept.classify(np.zeros((8, 8, 3), np.uint8)).device)")
+              "kept = Classifier(sys.argv[1], engine=sys.argv[2], supervised=%s)\nsession = kept._session\n"
+              "interpreter = getattr(session, '_interpreter', None)\n"
+              "print(kept.classify(np.zeros((8, 8, 3), np.uint8)).device)" % supervised)
     done = subprocess.run([sys.executable, "-c", script, str(pair), engine], stdout=subprocess.PIPE,
                           env=dict(os.environ, PYTHONPATH=str(SOURCE.parent.parent.parent)))
     assert (done.returncode, done.stdout) == (0, b"usb:0\n")
+
+
+def test_a_driver_that_aborts_loses_no_picture(simulated, pair, engine, monkeypatch, green_pixels):
+    monkeypatch.setenv("SIM_FAULT", "abort")
+    with Classifier(pair, engine=engine) as classifier:
+        results = [classifier.classify(green_pixels) for _ in range(5)]
+    assert [r.predictions[0].label for r in results] == ["green"] * 5
+    assert [r.device for r in results] == ["cpu"] * 5
+    assert results[0].recovered

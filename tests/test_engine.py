@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import REPOSITORY
+from tflite_writer import colours
+
+from coral_classify import engine as engine_module
+from coral_classify.engine import load_engine, open_session, usable_cores
+from coral_classify.errors import EngineError, EngineNotFound, ModelError, UsageError
+from coral_classify.modelfile import read_model
+
+
+def test_an_engine_can_be_forced(engine, monkeypatch):
+    assert load_engine(engine).name == engine
+    monkeypatch.setenv("CORAL_CLASSIFY_ENGINE", engine)
+    assert load_engine().name == engine
+
+
+def test_an_unknown_engine_is_a_usage_error():
+    with pytest.raises(UsageError, match="engine must be one of ai-edge-litert, tflite-runtime"):
+        load_engine("tensorflow")
+
+
+def test_without_any_engine_the_command_that_brings_one_is_named(monkeypatch):
+    monkeypatch.setattr(engine_module, "_MODULES", {"ai-edge-litert": "no_such_module", "tflite-runtime": "nor_this"})
+    monkeypatch.setattr(engine_module, "_loaded", {})
+    with pytest.raises(EngineNotFound, match="pip install ai-edge-litert"):
+        load_engine()
+
+
+def test_tflite_runtime_under_numpy_2_is_explained_and_not_imported(monkeypatch, tmp_path):
+    (tmp_path / "tflite_runtime").mkdir()
+    (tmp_path / "tflite_runtime" / "__init__.py").write_text("raise SystemExit('must not be imported')")
+    metadata = tmp_path / "tflite_runtime-2.14.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: tflite-runtime\nVersion: 2.14.0\n")
+    if sys.version_info < (3, 9):
+        pytest.skip("NumPy 2 needs Python 3.9")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in [name for name in sys.modules if name.startswith("tflite_runtime")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(np, "__version__", "2.0.2")
+    monkeypatch.setattr(engine_module, "_loaded", {})
+    with pytest.raises(EngineNotFound, match=r"cannot run under NumPy 2.0.2 \(pip install 'numpy<2'\)"):
+        load_engine("tflite-runtime")
+
+
+def test_a_file_that_the_runtime_refuses_is_named(tmp_path, any_engine):
+    model = read_model(_write(tmp_path, colours()))
+    broken = model._replace(path=_write(tmp_path, b"TFL3" * 8, "broken.tflite"))
+    with pytest.raises(EngineError, match="broken.tflite: .* cannot load it"):
+        open_session(broken)
+
+
+def _write(folder, content, name="plain.tflite"):
+    path = folder / name
+    path.write_bytes(content)
+    return path
+
+
+def test_a_compiled_file_never_reaches_the_cpu(tmp_path):
+    model = read_model(_write(tmp_path, colours(compiled=True)))
+    with pytest.raises(ModelError, match="use its CPU twin"):
+        open_session(model)
+
+
+def test_a_plain_file_never_reaches_the_edge_tpu(tmp_path):
+    model = read_model(_write(tmp_path, colours()))
+    with pytest.raises(ModelError, match="not compiled"):
+        open_session(model, device="usb")
+
+
+def test_threads_are_at_least_one(tmp_path):
+    model = read_model(_write(tmp_path, colours()))
+    with pytest.raises(UsageError, match="threads"):
+        open_session(model, threads=0)
+    assert usable_cores() >= 1
+
+
+def test_importing_the_package_imports_no_engine():
+    code = ("import sys, coral_classify; assert 'numpy' not in sys.modules; coral_classify.Classifier; "
+            "print([m for m in sys.modules if 'litert' in m or 'tflite' in m])")
+    assert subprocess.check_output([sys.executable, "-c", code], cwd=str(REPOSITORY)).strip() == b"[]"
+
