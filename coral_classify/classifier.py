@@ -17,7 +17,7 @@ from typing import (
     Union,
 )
 
-from . import passports
+from . import passports, zoo
 from .decode import ranked
 from .edgetpu import Options
 from .engine import open_session
@@ -70,7 +70,7 @@ class Classifier:
     ) -> None:
         """
         :param model: path of a ``.tflite``, the bare name of one in the package's or the user's models folder,
-            or an open session; None for the package's own model
+            the name of a published model that was pulled, or an open session; None for the package's own model
         :param labels: path or bare name of a label file, or the names themselves; None: those that the model
             file or its passport carries, else ids
         :param device: "auto", "cpu", or an Edge TPU: "usb", "usb:N", "pci", "pci:N", ":N"
@@ -244,13 +244,17 @@ def _find_model(model: Union[str, "os.PathLike[str]", None]) -> Path:
     if model is None:
         default = find("models", _DEFAULT_MODEL)
         if default is None:
-            raise ModelError("no model is named, and this version carries none of its own; name one: "
-                             "--model FILE.tflite (model= in Python)")
+            raise ModelError("no model is named, and this version carries none of its own; name one with --model "
+                             "(model= in Python): a .tflite file, or after 'coral-classify models pull mobilenet-v2' "
+                             "the name mobilenet-v2")
         return default
     path = Path(model)
     if path.exists():
         return path
-    found = find("models", str(model))
+    passport = zoo.by_name(str(model))
+    found = zoo.installed(passport) if passport else find("models", str(model))
+    if found is None and passport:
+        raise ModelError("model %s: is not here yet; bring it with: coral-classify models pull %s" % (model, model))
     if found is None:
         raise ModelError("model %s: no such file, and no model of that name in %s or %s"
                          % (model, package_folder("models"), home() / "models"))

@@ -15,6 +15,7 @@ __all__ = ["main", "COMMANDS"]
 # name -> what `coral-classify --help` says of it
 COMMANDS = {
     "devices": "list the Edge TPUs that the driver sees",
+    "models": "list published models; pull one by name",
 }
 
 

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from conftest import REPOSITORY
+from PIL import Image
+from tflite_writer import colours
+
+from coral_classify import __version__
+
+
+@pytest.fixture
+def command(any_engine):
+    def command(*arguments, **options):
+        environment = dict(os.environ, PYTHONPATH=str(REPOSITORY), PYTHONIOENCODING="utf-8")
+        done = subprocess.run([sys.executable, "-m", "coral_classify"] + [str(a) for a in arguments],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, **options)
+        done.out = done.stdout.decode("utf-8")
+        # The engine's own greeting is not ours to test.
+        done.err = [line for line in done.stderr.decode("utf-8").splitlines() if not line.startswith("INFO: ")]
+        return done
+    return command
+
+
+def test_a_table_for_people(command, model, green):
+    done = command(green, "--model", model, "--device", "cpu")
+    assert (done.returncode, done.err) == (0, [])
+    lines = done.out.splitlines()
+    assert lines[0] == str(green)
+    assert lines[1].split() == ["rank", "label", "score"]
+    assert [line.split() for line in lines[2:5]] == [["1", "green", "0.7843"], ["2", "blue", "0.3922"],
+                                                     ["3", "red", "0.0000"]]
+    assert lines[5] == "  model: colours.tflite"
+    assert lines[6] == "  device: cpu (asked for the CPU)"
+    assert lines[7].startswith("  time: ")
+
+
+def test_json_lines_for_programs(command, model, green):
+    done = command(green, "none.jpg", green, "--model", model, "--json", "--top-k", "1")
+    records = [json.loads(line) for line in done.out.splitlines()]
+    assert done.returncode == 1
+    assert [record["error"] for record in records] == [None, "image none.jpg: no such file", None]
+    assert [len(record["predictions"]) for record in records] == [1, 0, 1]
+    assert set(records[0]) == {"image", "model", "device", "device_reason", "predictions", "preprocess_ms",
+                               "inference_ms", "error"}
+    assert done.err == ["coral-classify: image none.jpg: no such file"]
+
+
+def test_every_bad_picture_costs_one_line(command, model, green, tmp_path):
+    empty, text, cut = tmp_path / "empty.jpg", tmp_path / "text.jpg", tmp_path / "cut.png"
+    empty.write_bytes(b"")
+    text.write_bytes(b"no picture")
+    cut.write_bytes(green.read_bytes()[:50])
+    done = command(empty, text, cut, tmp_path, "none.jpg", green, "--model", model)
+    assert done.returncode == 1
+    assert len(done.err) == 5 and all(line.startswith("coral-classify: image ") for line in done.err)
+    assert "Traceback" not in "".join(done.err)
+    assert done.out.startswith(str(green))
+
+
+def test_a_picture_on_standard_input(command, model, green):
+    done = command("-", "--model", model, "--json", input=green.read_bytes())
+    record = json.loads(done.out)
+    assert record["image"] == "-" and record["predictions"][0]["label"] == "green"
+    done = command("-", "--model", model, input=b"")
+    assert done.returncode == 1 and done.err == ["coral-classify: image -: is empty; copy or download it again"]
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["--top-k", "0"], "top_k must be at least 1"), (["--device", "tpu"], "device must be auto"),
+    (["--rotate", "30"], "multiple of 90"), (["--region", "1,2"], "region must be"), (["--region", "a"], "not a list"),
+    (["--allow", "purple"], "no class is called 'purple'"), (["--fit", "stretch"], "invalid choice"),
+    (["--mean", "127"], "std is missing"), (["--threads", "0"], "threads must be"), (["--nonsense"], "unrecognized"),
+])
+def test_wrong_usage_is_exit_code_2(command, model, green, arguments, message):
+    done = command(green, "--model", model, *arguments)
+    assert done.returncode == 2 and message in done.err[-1] and done.out == ""
+
+
+def test_no_picture_is_wrong_usage(command):
+    assert command().returncode == 2
+
+
+@pytest.mark.parametrize("content, message", [(b"", "the file is empty"), (b"text", "not a TFLite model"),
+                                              (colours()[:200], "truncated or damaged")])
+def test_a_broken_model_is_one_line(command, green, tmp_path, content, message):
+    path = tmp_path / "broken.tflite"
+    path.write_bytes(content)
+    done = command(green, "--model", path)
+    assert done.returncode == 1 and len(done.err) == 1 and message in done.err[0] and "broken.tflite" in done.err[0]
+
+
+def test_a_compiled_model_without_a_device_runs_its_twin_and_says_so(command, model, green, tmp_path, monkeypatch):
+    monkeypatch.setenv("CORAL_CLASSIFY_LIBEDGETPU", "no-such-libedgetpu.so")
+    compiled = tmp_path / "colours_edgetpu.tflite"
+    compiled.write_bytes(colours(compiled=True))
+    record = json.loads(command(green, "--model", compiled, "--json").out)
+    assert record["device"] == "cpu" and record["model"] == str(model)
+    assert "colours.tflite is the CPU twin" in record["device_reason"]
+    model.unlink()
+    done = command(green, "--model", compiled)
+    assert done.returncode == 1 and "its CPU twin colours.tflite is missing" in done.err[0]
+
+
+def test_labels_and_names_cannot_steer_the_terminal(command, tmp_path, green):
+    path = tmp_path / "m.tflite"
+    path.write_bytes(colours(labels=["red", "\x1b[31mgreen\x07", "blue"]))
+    done = command(green, "--model", path, "--top-k", "1")
+    assert "\x1b" not in done.out and "\\x1b[31mgreen\\x07" in done.out
+    done = command("no\x1b[2Jfile.jpg", "--model", path)
+    assert "\x1b" not in "".join(done.err)
+
+
+@pytest.mark.skipif(sys.platform == "win32" or sys.platform == "darwin", reason="needs a file system of bytes")
+def test_a_file_name_that_is_not_utf8_is_printed(command, model, green):
+    odd = os.fsencode(str(green.parent)) + b"/caf\xe9.png"
+    shutil.copy(str(green), odd)
+    done = command(os.fsdecode(odd), "--model", model)
+    assert done.returncode == 0 and "caf\\udce9.png" in done.out
+    assert json.loads(command(os.fsdecode(odd), "--model", model, "--json").out)["predictions"]
+
+
+def test_explain_says_what_was_done(command, model, tmp_path):
+    image = Image.new("RGB", (640, 480), (0, 200, 100))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "p.jpg"
+    image.save(path, exif=exif.tobytes())
+    done = command(path, "--model", model, "--explain", "--mean", "0", "--std", "127.5")
+    assert "  picture: 640 x 480, decoded at 80 x 60; EXIF: rotated 90 clockwise; region: all" in done.out
+    assert "  resize: squash to 8 x 8" in done.out
+    assert "mean 0, std 127.5 (from caller); 33.33 % of the values saturated" in done.out
+
+
+def test_help_names_the_other_commands_and_needs_no_engine(command):
+    done = command("--help")
+    assert done.returncode == 0 and "coral-classify models" in done.out
+    code = "import sys\nfrom coral_classify.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
+    code += "print([m for m in ('numpy', 'PIL', 'ai_edge_litert', 'tflite_runtime') if m in sys.modules])"
+    output = subprocess.check_output([sys.executable, "-c", code], cwd=str(REPOSITORY)).decode()
+    assert output.splitlines()[-1] == "[]"
+    assert command("--version").out == "coral-classify %s\n" % __version__
+
+
+def test_a_reader_that_leaves_is_no_error_of_ours(model, green, any_engine):
+    line = "%s -m coral_classify %s --model %s | head -1" % (sys.executable, " ".join([str(green)] * 50), model)
+    done = subprocess.run(["sh", "-c", line], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          env=dict(os.environ, PYTHONPATH=str(REPOSITORY)))
+    assert done.stdout.decode().strip() == str(green) and b"Traceback" not in done.stderr

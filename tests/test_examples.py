@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from conftest import REPOSITORY
+
+EXAMPLES = sorted((REPOSITORY / "examples").glob("*.py"))
+
+
+def run(example, *arguments):
+    return subprocess.run([sys.executable, str(REPOSITORY / "examples" / example)] + [str(a) for a in arguments],
+                          stdout=subprocess.PIPE, env=dict(os.environ, PYTHONPATH=str(REPOSITORY)), check=True,
+                          universal_newlines=True).stdout
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+def test_an_example_has_at_most_30_lines(example):
+    assert len(example.read_text(encoding="utf-8").splitlines()) <= 30
+
+
+def test_one_picture(model, green, any_engine):
+    lines = run("one_picture.py", model, green).splitlines()
+    assert lines[0].split() == ["green", "0.784"]
+    assert lines[-1].startswith("on cpu because")
+
+
+def test_camera_loop(model, any_engine):
+    assert run("camera_loop.py", model).startswith("frame 0: ")
+
+
+def test_threaded_app(model, green, any_engine):
+    lines = run("threaded_app.py", model, green, "none.png", green).splitlines()
+    assert lines == ["%s: green (0.78)" % green, "image none.png: no such file", "%s: green (0.78)" % green]
+
+
+def test_the_cat_is_a_cat(testdata, any_engine):
+    model = testdata / "models" / "mobilenet_v2_1.0_224_quant.tflite"
+    assert "cat" in run("one_picture.py", model, REPOSITORY / "examples" / "chelsea.png").splitlines()[0]
