@@ -1,0 +1,40 @@
+# Each target makes its own virtual environment; PYTHON chooses the interpreter.
+PYTHON ?= python3
+VENV := .venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+BIN := $(VENV)/bin
+PICTURE ?= examples/chelsea.png
+MODEL ?= mobilenet-v2
+# A folder with the model's files, for machines without a network; empty: download them.
+MODELS ?= $(wildcard ../shared/testdata/models)
+
+.PHONY: run test check clean
+
+run: $(VENV)/installed
+	$(BIN)/coral-classify models pull $(MODEL) $(if $(MODELS),--from $(MODELS))
+	$(BIN)/coral-classify $(PICTURE) --model $(MODEL)
+
+test: $(VENV)/tested
+	$(BIN)/python -m pytest -q
+
+check: $(VENV)/checked
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --upgrade pip
+
+$(VENV)/installed: $(VENV)/bin/python setup.py $(wildcard coral_classify/*.py coral_classify/cli/*.py models/*)
+	$(BIN)/python -m pip install -q .
+	touch $@
+
+$(VENV)/tested: $(VENV)/installed
+	$(BIN)/python -m pip install -q '.[test]'
+	touch $@
+
+$(VENV)/checked: $(VENV)/tested
+	$(BIN)/python -m pip install -q ruff mypy
+	touch $@
+
+clean:
+	rm -rf .venv-* build *.egg-info
