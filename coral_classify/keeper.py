@@ -25,8 +25,8 @@ __all__ = ["Keeper", "Event", "Limits"]
 
 _logger = logging.getLogger("coral_classify.supervised")
 _CAUSE = (
-    "likely causes: a weak power supply, a bad cable or hub, or heat; `coral-classify doctor` shows the link "
-    "speed, the temperature and what the driver says"
+    "likely causes: a weak power supply, a bad cable or hub, or heat; `coral-classify devices` lists what is "
+    "attached"
 )
 _POLL_S = 1.0  # for a death that no pipe tells of: a foreign fork may hold the child's ends
 
