@@ -50,10 +50,10 @@ def test_tflite_runtime_under_numpy_2_is_explained_and_not_imported(monkeypatch,
 
 
 def test_a_file_that_the_runtime_refuses_is_named(tmp_path, any_engine):
-    model = read_model(_write(tmp_path, colours()))
-    broken = model._replace(path=_write(tmp_path, b"TFL3" * 8, "broken.tflite"))
-    with pytest.raises(EngineError, match="broken.tflite: .* cannot load it"):
-        open_session(broken)
+    content = colours(compiled=True).replace(b"edgetpu-custom-op", b"another-custom-op")
+    model = read_model(_write(tmp_path, content, "odd.tflite"))
+    with pytest.raises(EngineError, match="odd.tflite: .* cannot load it: .*another-custom-op"):
+        open_session(model)
 
 
 def _write(folder, content, name="plain.tflite"):
