@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from dataset import Batches, OTHER, class_map, class_names, decoded, photographs, soft_targets
+from dataset import Batches, decoded, soft_targets
 from network import VARIANTS, EfficientNetEdgeTpu
+from photographs import OTHER, class_map, class_names, photographs
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
