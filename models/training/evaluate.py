@@ -12,7 +12,7 @@ import json
 import re
 from collections import defaultdict
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 from photographs import OTHER, class_map, encoded, photographs
@@ -22,9 +22,6 @@ from coral_classify.passports import git_blob_id
 
 HERE = Path(__file__).resolve().parent
 MODELS = HERE.parent
-# What people hold up first, and what may be said of it.
-HELD_UP_FIRST = ("cat", "dog", "face", "cup or jug", "shoe", "banana", "bottle, jar or plastic packaging", "laptop",
-                 "mobile phone", "pizza")
 
 
 class Rule(NamedTuple):
@@ -83,22 +80,21 @@ def known_rule(passport: Path) -> Rule:
 
 
 def chosen_rule(arrays: Dict[str, np.ndarray], wanted: np.ndarray, names: List[str]) -> Rule:
-    """The rule that answers most, with a reserve: precision 0.93 (0.90 is promised), 7 % of the unseen (10 %)."""
+    """Honesty before reach: the rule that is least often sure of strange things while it still answers 58 % of the
+    validation photographs (55 % is promised) with a precision of 0.93 (0.90); of equals, the one that answers most.
+    """
     strange = np.concatenate([arrays["choose"], arrays["val"][wanted == names.index(OTHER)]])
     right = arrays["val"].argmax(1) == wanted
-    best: Optional[Rule] = None
-    most = -1.0
-    for score in np.arange(0.3, 0.96, 0.02):
-        for margin in np.arange(0.0, 0.6, 0.05):
+    found: List[Tuple[float, float, Rule]] = []
+    for score in np.arange(0.3, 0.96, 0.01):
+        for margin in np.arange(0.0, 0.9, 0.05):
             rule = Rule(round(float(score), 2), round(float(margin), 2), (OTHER,))
             sure = rule.sure(arrays["val"], names)
-            if not sure.any() or right[sure].mean() < 0.93 or rule.sure(strange, names).mean() > 0.07:
-                continue
-            if sure.mean() > most:
-                best, most = rule, float(sure.mean())
-    if best is None:
+            if sure.mean() >= 0.58 and right[sure].mean() >= 0.93:
+                found.append((float(rule.sure(strange, names).mean()), -float(sure.mean()), rule))
+    if not found:
         raise SystemExit("no rule reaches the promised precision; train longer")
-    return best
+    return min(found)[2]
 
 
 def measured(arrays: Dict[str, np.ndarray], wanted: np.ndarray, names: List[str], rule: Rule) -> Dict[str, Any]:
