@@ -3,15 +3,16 @@ PYTHON ?= python3
 VENV := .venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 BIN := $(VENV)/bin
 PICTURE ?= examples/chelsea.png
-MODEL ?= mobilenet-v2
+# Name of a published model, which is brought here first; empty: the package's own.
+MODEL ?=
 # A folder with the model's files, for machines without a network; empty: download them.
 MODELS ?= $(wildcard ../shared/testdata/models)
 
 .PHONY: run test check clean
 
 run: $(VENV)/installed
-	$(BIN)/coral-classify models pull $(MODEL) $(if $(MODELS),--from $(MODELS))
-	$(BIN)/coral-classify $(PICTURE) --model $(MODEL)
+	$(if $(MODEL),$(BIN)/coral-classify models pull $(MODEL) $(if $(MODELS),--from $(MODELS)))
+	$(BIN)/coral-classify $(PICTURE) $(if $(MODEL),--model $(MODEL))
 
 test: $(VENV)/tested
 	$(BIN)/python -m pytest -q

@@ -44,8 +44,9 @@ __all__ = ["Classifier"]
 
 _log = logging.getLogger("coral_classify")
 
-# The model that the package carries; see models/README.md once it is there.
-_DEFAULT_MODEL = "everyday_objects.tflite"
+# The model that the package carries; see models/README.md.
+_DEFAULT_MODEL = passports.EMBEDDED + ".tflite"
+_DEFAULT_NAME = passports.EMBEDDED.replace("_", "-")
 
 Number = Union[float, Sequence[float]]
 
@@ -117,6 +118,7 @@ class Classifier:
             self._session, file, self.device_reason = _open(asked, device, engine, threads, options, watch)
             self.model = str(file.path)
             self.labels: Optional[Tuple[str, ...]] = names
+        self._sure = passport.sure if passport else None
         classes = self._session.output.shape[1]
         if isinstance(model, Session):
             self.labels = None if labels is None else named_labels(labels, classes, 0)
@@ -261,8 +263,15 @@ class Classifier:
             preprocess_ms=ready.preprocess_ms,
             inference_ms=(done - started) * 1e3,
             recovered=answer.recovered,
+            sure=None if self._sure is None else self._is_sure(self._sure, output, best),
             preprocessing=ready.preprocessing,
         )
+
+    def _is_sure(self, rule: passports.Sure, output: "np.ndarray[Any, Any]", shown: List[Tuple[int, float]]) -> bool:
+        """Whether the best answer of all classes is one to rely on, and is what the caller sees."""
+        best = ranked(output, self._session.output.quantization, k=2)
+        return (bool(shown) and shown[0][0] == best[0][0]
+                and rule.holds([(self._label(i), score) for i, score in best]))
 
     def check(self, *, top_k: int = 5, allow: Optional[Iterable[Union[str, int]]] = None,
               deny: Optional[Iterable[Union[str, int]]] = None, region: Optional[Sequence[float]] = None,
@@ -319,7 +328,7 @@ def _single(values: Channels) -> Union[float, Channels]:
 
 
 def _find_model(model: Union[str, "os.PathLike[str]", None]) -> Path:
-    if model is None:
+    if model is None or str(model) == _DEFAULT_NAME:
         default = find("models", _DEFAULT_MODEL)
         if default is None:
             raise ModelError("no model is named, and this version carries none of its own; name one with --model "

@@ -7,10 +7,12 @@ import threading
 
 import numpy as np
 import pytest
+from conftest import REPOSITORY
 from tflite_writer import colours
 
 from coral_classify import Classifier, passports
 from coral_classify.errors import DeviceError, LabelsError, ModelError, SessionClosed, UsageError
+from coral_classify.passports import Sure
 from coral_classify.testing import FakeSession
 from coral_classify.types import Quantization, TensorSpec
 
@@ -208,3 +210,35 @@ def test_a_session_with_float_output_is_ranked_as_it_is():
                           output=TensorSpec((1, 2), np.dtype(np.float32), Quantization(0.0, 0)))
     best = Classifier(session, mean=0, std=1).classify(np.zeros((224, 224, 3), np.uint8)).predictions
     assert [(p.class_id, round(p.score, 3)) for p in best] == [(1, 0.9), (0, 0.1)]
+
+
+def test_without_a_name_the_package_s_own_model_answers_and_says_whether_it_is_sure(any_engine):
+    """A cat at an odd angle: it is a cat, and the model admits that it is not sure; a flat colour is no thing."""
+    with Classifier() as classifier:
+        assert classifier.normalization.source == "passport everyday-objects"
+        cat = classifier.classify(REPOSITORY / "examples" / "chelsea.png")
+        grey = classifier.classify(np.full((50, 50, 3), 128, np.uint8))
+    assert (cat.predictions[0].label, cat.sure) == ("cat", False)
+    assert grey.sure is False
+
+
+@pytest.mark.parametrize("best, expected", [
+    ([("cup", 0.9), ("shoe", 0.05)], True), ([("cup", 0.7), ("shoe", 0.05)], False),
+    ([("cup", 0.9), ("shoe", 0.85)], False), ([("other", 0.99), ("shoe", 0.0)], False), ([("cup", 0.9)], True)])
+def test_the_sure_rule(best, expected):
+    assert Sure(0.8, 0.2, ("other",)).holds(best) is expected
+
+
+def test_a_sure_answer_is_not_sure_when_the_caller_denied_it(monkeypatch, model, any_engine, green_pixels):
+    with Classifier(model) as classifier:
+        monkeypatch.setattr(classifier, "_sure", Sure(0.5, 0.1, ()))
+        assert classifier.classify(green_pixels).sure is True
+        assert classifier.classify(green_pixels, top_k=1).to_dict()["sure"] is True
+        assert classifier.classify(green_pixels, deny=["green"]).sure is False
+        assert classifier.classify(green_pixels, threshold=2.0).sure is False
+
+
+def test_a_model_without_a_measured_rule_says_nothing_of_being_sure(model, any_engine, green_pixels):
+    with Classifier(model) as classifier:
+        result = classifier.classify(green_pixels)
+    assert result.sure is None and "sure" not in result.to_dict()

@@ -41,7 +41,11 @@ def main(argv: List[str]) -> int:
         return 1
     else:
         with classifier:
-            return _classify_all(classifier, args)
+            code = _classify_all(classifier, args)
+        if args.model is None and not args.json:
+            print("coral-classify: the package's own model knows 73 kinds of things; for 1000: coral-classify models "
+                  "pull efficientnet-edgetpu-s, then --model efficientnet-edgetpu-s", file=sys.stderr)
+        return code
     finally:
         logger.removeHandler(handler)
 
@@ -161,6 +165,8 @@ def _print_table(result: "Result", explain: bool, first: bool) -> None:
         lines.append("  %4d  %-*s  %.4f" % (rank, width, _printable(prediction.label), prediction.score))
     if not result.predictions:
         lines.append("  no class reaches the threshold")
+    elif result.sure is False:
+        lines.append("  not sure: none of these scores is one to rely on")
     lines.append("  model: %s" % _printable(os.path.basename(result.model)))
     lines.append("  device: %s (%s)" % (result.device, result.device_reason))
     lines.append("  time: %.1f ms (preprocessing %.1f, inference %.1f)"

@@ -31,10 +31,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _list() -> int:
-    from ..passports import load_manifest
+    from ..passports import embedded, load_manifest
     from ..zoo import installed
 
     print("%-28s  %-7s  %-7s  %s" % ("name", "classes", "here", "title"))
+    own = embedded()
+    if own is not None:
+        print("%-28s  %-7s  %-7s  %s" % (own.name, own.classes, "yes", own.title + ", in the package"))
     for passport in load_manifest():
         if passport.kind == "classification":
             print("%-28s  %-7s  %-7s  %s" % (passport.name, passport.classes or "", "yes" if installed(passport)
