@@ -7,8 +7,10 @@ import time
 from pathlib import Path
 from typing import (
     TYPE_CHECKING,
+    Any,
     Callable,
     Iterable,
+    Iterator,
     List,
     NamedTuple,
     Optional,
@@ -20,17 +22,22 @@ from typing import (
 from . import passports, zoo
 from .decode import ranked
 from .edgetpu import Options
-from .engine import open_session
-from .errors import DeviceError, LabelsError, ModelError, UsageError
-from .labels import class_ids, fit_labels, read_labels
+from .engine import open_session, usable_cores
+from .errors import CoralClassifyError, DeviceError, ModelError, UsageError
+from .labels import class_ids
 from .locations import find, home, package_folder
 from .modelfile import ModelFile, read_model, twin_path
+from .modellabels import labels_for, named_labels
 from .normalization import Channels, Normalization, PixelTable, choose
 from .placement import Placement, placements, twin_of
 from .preprocess import FITS, Picture, check_region, check_rotate, name_of, prepare
 from .types import Prediction, Preprocessing, Result, Session, TensorSpec
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    import numpy as np
+
     from .keeper import Event
 
 __all__ = ["Classifier"]
@@ -104,7 +111,7 @@ class Classifier:
                 raise ModelError("model %s: is %s, which gives features, not classes; use %s"
                                  % (asked.path, passport.title, passport.name.replace("-embedding", "")))
             # Nothing that can be wrong with labels or numbers should wait for a device to open.
-            names = _labels_for(asked, passport, labels)
+            names = labels_for(asked, passport, labels)
             choose(asked.input, caller=(mean, std))
             watch = _Supervision(supervised, deadline_ms, on_device_loss, on_event)
             self._session, file, self.device_reason = _open(asked, device, engine, threads, options, watch)
@@ -112,7 +119,7 @@ class Classifier:
             self.labels: Optional[Tuple[str, ...]] = names
         classes = self._session.output.shape[1]
         if isinstance(model, Session):
-            self.labels = None if labels is None else _named_labels(labels, classes, 0)
+            self.labels = None if labels is None else named_labels(labels, classes, 0)
         self.normalization: Normalization = choose(
             self._session.input, caller=(mean, std),
             passport=(passport.mean, passport.std, passport.name) if passport else None,
@@ -162,12 +169,86 @@ class Classifier:
         if top_k < 1:
             raise UsageError("top_k must be at least 1, got %r" % (top_k,))
         among = self._among(allow, deny)
+        return self._answer(image, self._ready(image, region, rotate), top_k, threshold, among)
+
+    def stream(
+        self,
+        pictures: Iterable[Picture],
+        *,
+        ahead: int = 8,
+        decoders: Optional[int] = None,
+        max_bytes: int = 64 << 20,
+        top_k: int = 5,
+        threshold: Optional[float] = None,
+        allow: Optional[Iterable[Union[str, int]]] = None,
+        deny: Optional[Iterable[Union[str, int]]] = None,
+        region: Optional[Sequence[float]] = None,
+        rotate: int = 0,
+    ) -> Iterator[Result]:
+        """Classify many pictures, in order; threads decode the next ones while the device works.
+
+        A picture that cannot be classified gives a result with ``error`` set.  ``pictures`` is read in the
+        caller's thread and may be endless.  Closing the generator leaves no thread.
+
+        :param ahead: how many pictures to read and decode beyond the one in hand
+        :param decoders: decoding threads; None: one per usable core, at most ``ahead``
+        :param max_bytes: what the prepared input tensors that wait for the device may take together
+        :param top_k, threshold, allow, deny, region, rotate: as for :meth:`classify`
+        :raises UsageError: at once, for a parameter that cannot be meant
+        :raises EngineError, DeviceError, SessionClosed: if the session is closed on the way
+        """
+        from .streaming import run_ahead  # threads and queues: a single picture starts sooner without them
+
+        for name, value in (("ahead", ahead), ("decoders", decoders), ("max_bytes", max_bytes)):
+            if value is not None and value < 1:
+                raise UsageError("%s must be at least 1, got %r" % (name, value))
+        self.check(top_k=top_k, region=region, rotate=rotate)
+        among = self._among(allow, deny)
+        spec = self._session.input
+        size = spec.dtype.itemsize * spec.shape[1] * spec.shape[2] * spec.shape[3]
+        ahead = max(1, min(ahead, max_bytes // size))
+        prepared = run_ahead(lambda picture: self._ready(picture, region, rotate), pictures, ahead=ahead,
+                             threads=min(ahead, decoders or usable_cores()))
+        return self._answers(prepared, top_k, threshold, among)
+
+    def _answers(self, prepared: "Iterator[Tuple[Picture, Future[_Ready]]]", top_k: int,
+                 threshold: Optional[float], among: Optional[List[int]]) -> Iterator[Result]:
+        try:
+            for picture, ready in prepared:
+                try:
+                    result = self._answer(picture, ready.result(), top_k, threshold, among)
+                except CoralClassifyError as exc:
+                    if self.closed:
+                        raise
+                    result = Result(name_of(picture), self.model, self.device, self.device_reason, (), 0.0, 0.0,
+                                    error=str(exc))
+                yield result
+        finally:
+            prepared.close()    # type: ignore[attr-defined]
+
+    def _ready(self, image: Picture, region: Optional[Sequence[float]], rotate: int) -> "_Ready":
         started = time.perf_counter()
         height, width = self._session.input.shape[1:3]
         prepared = prepare(image, (width, height), fit=self._fit, region=region, rotate=rotate, fill=self._fill)
         tensor = self._table.apply(prepared.pixels)
         ready = time.perf_counter()
-        output = self._session.run(tensor)
+        return _Ready(tensor, (ready - started) * 1e3, Preprocessing(
+            source_size=prepared.source_size,
+            decoded_size=prepared.decoded_size,
+            orientation=prepared.orientation,
+            region=prepared.region,
+            fit=self._fit,
+            input_size=(width, height),
+            mean=_single(self.normalization.mean),
+            std=_single(self.normalization.std),
+            normalization_from=self.normalization.source,
+            saturated=self._table.saturated(prepared.pixels),
+        ))
+
+    def _answer(self, image: Picture, ready: "_Ready", top_k: int, threshold: Optional[float],
+                among: Optional[List[int]]) -> Result:
+        started = time.perf_counter()
+        output = self._session.run(ready.tensor)
         answer = self._session.answer
         done = time.perf_counter()
         best = ranked(output, self._session.output.quantization, k=top_k, threshold=threshold, among=among)
@@ -177,21 +258,10 @@ class Classifier:
             device=answer.device,
             device_reason=answer.reason or self.device_reason,
             predictions=tuple(Prediction(i, self._label(i), score) for i, score in best),
-            preprocess_ms=(ready - started) * 1e3,
-            inference_ms=(done - ready) * 1e3,
+            preprocess_ms=ready.preprocess_ms,
+            inference_ms=(done - started) * 1e3,
             recovered=answer.recovered,
-            preprocessing=Preprocessing(
-                source_size=prepared.source_size,
-                decoded_size=prepared.decoded_size,
-                orientation=prepared.orientation,
-                region=prepared.region,
-                fit=self._fit,
-                input_size=(width, height),
-                mean=_single(self.normalization.mean),
-                std=_single(self.normalization.std),
-                normalization_from=self.normalization.source,
-                saturated=self._table.saturated(prepared.pixels),
-            ),
+            preprocessing=ready.preprocessing,
         )
 
     def check(self, *, top_k: int = 5, allow: Optional[Iterable[Union[str, int]]] = None,
@@ -236,6 +306,14 @@ class Classifier:
         return sorted(kept)
 
 
+class _Ready(NamedTuple):
+    """A picture on its way to the device."""
+
+    tensor: "np.ndarray[Any, Any]"      # shape and dtype of the model's input
+    preprocess_ms: float
+    preprocessing: Preprocessing
+
+
 def _single(values: Channels) -> Union[float, Channels]:
     return values[0] if len(values) == 1 else values
 
@@ -259,46 +337,6 @@ def _find_model(model: Union[str, "os.PathLike[str]", None]) -> Path:
         raise ModelError("model %s: no such file, and no model of that name in %s or %s"
                          % (model, package_folder("models"), home() / "models"))
     return found
-
-
-def _labels_for(model: ModelFile, passport: Optional[passports.Passport],
-                labels: Union[str, "os.PathLike[str]", Sequence[str], None]) -> Optional[Tuple[str, ...]]:
-    classes = model.output.shape[1]
-    offset = passport.label_offset if passport else 0
-    if labels is not None:
-        return _named_labels(labels, classes, offset)
-    if model.labels is not None:
-        try:
-            return fit_labels(model.labels, classes, source="in %s" % model.path.name)[0]
-        except LabelsError as exc:
-            _log.warning("%s; classes are shown by id", exc)
-            return None
-    twin = twin_path(model.path)
-    if model.compiled and twin != model.path and twin.is_file():
-        plain = read_model(twin)
-        if plain.labels is not None and len(plain.labels) == classes:
-            return plain.labels
-    if passport is not None and passport.labels:
-        beside = model.path.with_name(passport.labels)
-        path = beside if beside.is_file() else find("labels", passport.labels)
-        if path is not None:
-            return _named_labels(path, classes, offset)
-    return None
-
-
-def _named_labels(labels: Union[str, "os.PathLike[str]", Sequence[str]], classes: int,
-                  offset: int) -> Tuple[str, ...]:
-    if isinstance(labels, (str, os.PathLike)):
-        path = Path(labels)
-        if not path.exists():
-            path = find("labels", str(labels)) or path
-        source, names = str(path), read_labels(path)
-    else:
-        source, names = "given", tuple(labels)
-    names, notice = fit_labels(names, classes, offset=offset, source=source)
-    if notice:
-        _log.warning("%s", notice)
-    return names
 
 
 class _Supervision(NamedTuple):

@@ -2,6 +2,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ from coral_classify.engine import ENGINES, load_engine
 from coral_classify.errors import EngineNotFound
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+SIMULATED = REPOSITORY / "tests" / "simulated_edgetpu"
 
 
 @pytest.fixture(autouse=True)
@@ -70,3 +74,33 @@ def green_pixels():
     pixels = np.zeros((8, 8, 3), np.uint8)
     pixels[:] = (0, 200, 100)
     return pixels
+
+
+@pytest.fixture(scope="session")
+def simulated_library(tmp_path_factory):
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("no C compiler to build the simulated libedgetpu with")
+    built = tmp_path_factory.mktemp("simulated") / "libedgetpu.so.1"
+    subprocess.check_call([compiler, "-shared", "-fPIC", "-O1", "-o", str(built), str(SIMULATED / "edgetpu.c"),
+                           "-lpthread"])
+    return built
+
+
+@pytest.fixture(params=["new", "old"])
+def simulated(request, simulated_library, monkeypatch):
+    """The simulated libedgetpu (tests/simulated_edgetpu/edgetpu.c says how to steer it), with new and old structs."""
+    monkeypatch.setenv("CORAL_CLASSIFY_LIBEDGETPU", str(simulated_library))
+    monkeypatch.setenv("SIM_ABI", request.param)
+    monkeypatch.setenv("SIM_PYTHON", sys.executable)
+    monkeypatch.setenv("SIM_TWIN_SCRIPT", str(SIMULATED / "twin.py"))
+    return simulated_library
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """A compiled model of mean colour and its twin; the path of the compiled one."""
+    (tmp_path / "colours.tflite").write_bytes(colours(labels=["red", "green", "blue"]))
+    path = tmp_path / "colours_edgetpu.tflite"
+    path.write_bytes(colours(compiled=True, labels=["red", "green", "blue"]))
+    return path
