@@ -1,7 +1,7 @@
 """EfficientNet-EdgeTPU in PyTorch: S, M, L as published, and the narrow network of the embedded model.
 
-Block strings, widths, depths and resolutions: the publisher's training code (google/… efficientnet/edgetpu,
-Apache-2.0), as recorded in the model card's references.  Fused blocks expand with a full 3 x 3 convolution and
+Block strings, widths, depths and resolutions: the publisher's training code (tensorflow/tpu,
+models/official/efficientnet/edgetpu, Apache-2.0).  Fused blocks expand with a full 3 x 3 convolution and
 project with a 1 x 1; the others expand with 1 x 1, then filter depthwise, then project.  ReLU, no
 squeeze-and-excitation, linear projections, no bias, batch norm with epsilon 1e-3, SAME padding.
 """
