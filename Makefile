@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 BIN := $(VENV)/bin
-PICTURE ?= examples/chelsea.png
+PICTURE ?= examples/astronaut.png
 # Name of a published model, which is brought here first; empty: the package's own.
 MODEL ?=
 # A folder with the model's files, for machines without a network; empty: download them.

@@ -39,7 +39,7 @@ setup(
         "tflite-runtime>=2.5; python_version < '3.9' and platform_system == 'Linux'",
         "tflite-runtime>=2.5; python_version >= '3.9' and python_version < '3.12' and (%s)" % _ARM32,
     ],
-    extras_require={"test": ["pytest>=7", "hypothesis>=6"]},
+    extras_require={"test": ["pytest>=7", "hypothesis>=6", "setuptools"]},
     entry_points={"console_scripts": ["coral-classify=coral_classify.cli:main"]},
     zip_safe=False,
 )

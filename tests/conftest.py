@@ -17,6 +17,8 @@ from coral_classify.errors import EngineNotFound
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SIMULATED = REPOSITORY / "tests" / "simulated_edgetpu"
+# A program that the simulated library starts, not a module with doctests.
+collect_ignore = ["simulated_edgetpu"]
 
 
 @pytest.fixture(autouse=True)

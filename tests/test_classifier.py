@@ -215,7 +215,7 @@ def test_a_session_with_float_output_is_ranked_as_it_is():
 def test_without_a_name_the_package_s_own_model_answers_and_says_whether_it_is_sure(any_engine):
     """A cat at an odd angle: it is a cat, and the model admits that it is not sure; a flat colour is no thing."""
     with Classifier() as classifier:
-        assert classifier.normalization.source == "passport everyday-objects"
+        assert classifier.normalization.source == "passport of everyday-objects"
         cat = classifier.classify(REPOSITORY / "examples" / "chelsea.png")
         grey = classifier.classify(np.full((50, 50, 3), 128, np.uint8))
     assert (cat.predictions[0].label, cat.sure) == ("cat", False)

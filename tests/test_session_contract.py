@@ -6,7 +6,6 @@ import threading
 
 import numpy as np
 import pytest
-from test_edgetpu import simulated_library  # noqa: F401  (a fixture)
 from tflite_writer import colours
 
 from coral_classify.engine import open_session

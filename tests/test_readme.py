@@ -1,0 +1,39 @@
+"""What the README prints is what the program prints."""
+from __future__ import annotations
+
+import re
+import shlex
+
+import pytest
+from conftest import REPOSITORY
+
+from coral_classify.cli import main
+
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+SHOWN = re.findall(r"<!-- output: coral-classify (.*?) -->\n```\n(.*?)```\n", README, flags=re.S)
+NUMBER = re.compile(r"\d+\.\d+")
+
+
+def test_the_readme_shows_output():
+    assert len(SHOWN) == README.count("<!-- output:") >= 2
+
+
+@pytest.mark.parametrize("arguments, shown", SHOWN, ids=[arguments for arguments, _ in SHOWN])
+def test_output(arguments, shown, capsys, monkeypatch, any_engine):
+    monkeypatch.chdir(REPOSITORY)
+    assert main(shlex.split(arguments)) == 0
+    printed = capsys.readouterr().out
+    assert NUMBER.sub("#", printed).split() == NUMBER.sub("#", shown).split()
+    scores = [[float(n) for n in NUMBER.findall(text.split("model:")[0])] for text in (shown, printed)]
+    # Engines differ by a step or two of the output's 1/256.
+    assert scores[0] == pytest.approx(scores[1], abs=3 / 256)
+
+
+def test_the_messages_of_the_troubleshooting_table_are_the_program_s():
+    source = "\n".join(path.read_text(encoding="utf-8") for path in (REPOSITORY / "coral_classify").rglob("*.py"))
+    joined = re.sub(r'["\']\s*\n?\s*["\']|%[sdr]', "", source)
+    rows = re.findall(r"^\| `(.*?)` \|", README.split("## Troubleshooting")[1], flags=re.M)
+    assert len(rows) >= 8
+    for row in rows:
+        for part in row.split("…"):
+            assert part.strip() in joined, row
