@@ -25,8 +25,8 @@ __all__ = ["Keeper", "Event", "Limits"]
 
 _logger = logging.getLogger("coral_classify.supervised")
 _CAUSE = (
-    "likely causes: a weak power supply, a bad cable or hub, or heat; `coral-classify devices` lists what is "
-    "attached"
+    "likely causes: a weak power supply, a bad cable or hub, or heat; `coral-classify doctor` shows link speed, "
+    "temperature and what else is wrong"
 )
 _POLL_S = 1.0  # for a death that no pipe tells of: a foreign fork may hold the child's ends
 
@@ -82,6 +82,7 @@ class Keeper:
         self._refused = False  # the first opening failed in an orderly way: all is over
         self._settled = False  # the first opening has come to an end
         self._stopping = False
+        self._dying = False  # the child is dead, and the cause not yet told
         self._current: Optional[Child] = None  # also while it opens
         self._accused: Optional[CoralClassifyError] = None
         self._wake_end, self._wake = os.pipe()
@@ -139,6 +140,13 @@ class Keeper:
             while self._current is child and self._thread.is_alive():
                 self._changed.wait(0.5)
             return self.trouble or DeviceLost("%s was lost" % self.name, cause="crashed")
+
+    def why_away(self) -> Optional[CoralClassifyError]:
+        """Why there is no child; waits until the cause of a death a moment ago is known, and its event queued."""
+        with self._changed:
+            while self._dying and self._thread.is_alive():
+                self._changed.wait(0.5)
+            return self.trouble
 
     def announce(self, kind: str, message: str) -> None:
         """Tell an event from the keeper's thread, after those that came before."""
@@ -230,6 +238,7 @@ class Keeper:
         self.away_since = time.monotonic()
         with self._changed:
             self.child = None
+            self._dying = True
         trouble = self._accused or self._cause_of_death(child, "during work")
         child.bury()
         decision = self._health.failed(time.monotonic())
@@ -316,6 +325,7 @@ class Keeper:
     def _set_away(self, trouble: CoralClassifyError, refused: bool = False) -> None:
         with self._changed:
             self.trouble = trouble
+            self._dying = False
             self._accused = None
             self._current = None
             self._refused = refused

@@ -213,7 +213,7 @@ class SupervisedSession(Session):
         for _ in range(_TRIES):
             child = keeper.child
             if child is None:
-                trouble = trouble or keeper.trouble
+                trouble = trouble or keeper.why_away()
                 if self._policy == "raise" and not self._on_cpu:
                     break
                 if self._can_fail_over():

@@ -277,7 +277,7 @@ def test_three_failures_in_a_minute_earn_a_rest_and_say_why(counter, caplog):
             assert wait_until(lambda: events and events[-1].kind == "rested")
             notes += check_stream(session, range(20))
     assert [note.device for note in notes[1:]] == ["cpu"] * 22
-    for hint in ("power", "cable", "coral-classify devices"):
+    for hint in ("power", "cable", "coral-classify doctor"):
         assert hint in events[-1].message
     assert len(open(counter).read().split("open\n")) - 1 == 3
     assert sum("rests for 300 s" in record.message for record in caplog.records) == 1
