@@ -140,6 +140,10 @@ class Child:
         """Its last lines, oldest first, safe to print."""
         return self._host.said()
 
+    def forget(self) -> None:
+        """Drop what it said while it opened: that is no reason for a later death."""
+        self._host.forget()
+
     def kill(self) -> None:
         """Kill the process, and with it every session in it."""
         self._host.kill()

@@ -19,7 +19,7 @@ from typing import (
     Union,
 )
 
-from . import passports, zoo
+from . import edgetpu, passports, zoo
 from .decode import ranked
 from .edgetpu import Options
 from .engine import open_session, usable_cores
@@ -365,6 +365,8 @@ def _open_one(way: Placement, engine: Optional[str], threads: Optional[int], opt
 
         check_policy(watch.deadline_ms, watch.on_device_loss)
         if decide(watch.wanted, way.device):
+            if way.device != "cpu":
+                edgetpu.check_library()     # no child for what a look at the file system tells
             twin = twin_of(way.model) if way.device != "cpu" else None
             return SupervisedSession.open(
                 str(way.model.path), way.device, twin=str(twin.path) if twin else None, engine=engine,

@@ -5,19 +5,22 @@ Never through the runtimes' ``load_delegate``: that holds the GIL for up to 25 s
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
 import os
 import re
 import sys
 import threading
 import weakref
-from typing import Any, List, NamedTuple, Optional, Tuple
+from typing import Any, Iterator, List, NamedTuple, Optional, Tuple, Union
 
+from . import reasons
 from .edgetpu_abi import padded
 from .errors import DeviceError, UsageError
+from .system import PciChip, System, UsbStick
 
-__all__ = ["Delegate", "Device", "Options", "close_at_exit", "library", "list_devices", "match", "open_delegate",
-           "version"]
+__all__ = ["Delegate", "Device", "Options", "check_library", "close_at_exit", "in_system", "library", "list_devices",
+           "match", "open_delegate", "version"]
 
 PERFORMANCE = ("low", "medium", "high", "max")
 _NAMES = {"darwin": "libedgetpu.1.dylib", "win32": "edgetpu.dll"}
@@ -98,6 +101,8 @@ def _load(name: str) -> "ctypes.CDLL":
         lib.edgetpu_list_devices.restype = ctypes.POINTER(_DeviceStruct)
         lib.edgetpu_free_devices.argtypes = [ctypes.POINTER(_DeviceStruct)]
         lib.edgetpu_free_devices.restype = None
+        lib.edgetpu_verbosity.argtypes = [ctypes.c_int]
+        lib.edgetpu_verbosity.restype = None
         lib.edgetpu_version.argtypes = []
         lib.edgetpu_version.restype = ctypes.c_char_p
         lib.tflite_plugin_create_delegate.argtypes = [
@@ -106,18 +111,17 @@ def _load(name: str) -> "ctypes.CDLL":
         lib.tflite_plugin_destroy_delegate.argtypes = [ctypes.c_void_p]
         lib.tflite_plugin_destroy_delegate.restype = None
     except (OSError, AttributeError) as exc:
-        text = str(exc)
-        if "libusb" in text:
-            cause, advice = "no-libusb", "libusb is missing; on Debian: sudo apt install libusb-1.0-0"
-        elif "GLIBC" in text:
-            cause, advice = "old-system", "this libedgetpu was built for a newer system; install the one made for yours"
-        elif "No such file" in text or "not found" in text or "cannot open shared object" in text:
-            cause, advice = "no-library", ("the Edge TPU driver is not installed; install libedgetpu1-std from Coral's "
-                                           "Debian packages, or set CORAL_CLASSIFY_LIBEDGETPU to its file")
-        else:
-            cause, advice = "broken-library", "install libedgetpu1-std again"
-        raise DeviceError("%s (%s)" % (advice, text), cause=cause, evidence=text) from exc
+        raise reasons.no_library(str(exc)) from exc
     return lib
+
+
+def check_library() -> None:
+    """Find the driver's library without loading it, where that can be told from the file system.
+
+    :raises DeviceError: if there is none
+    """
+    if System().locate(library_name()) is None:
+        library()       # the loader has the last word
 
 
 def version() -> str:
@@ -191,32 +195,71 @@ class Delegate:
             self._pointer = 0
 
 
-def open_delegate(device: str, options: Options) -> Delegate:
+def in_system(device: Device, system: System) -> Union[UsbStick, PciChip, None]:
+    """What the system shows of a device that the driver lists; None if it shows nothing under that path."""
+    shown: "List[Union[UsbStick, PciChip]]" = list(system.usb_sticks() if device.type == "usb" else system.pci_chips())
+    for one in shown:
+        if one.path == device.path:
+            return one
+    return None
+
+
+def open_delegate(device: str, options: Options, system: Optional[System] = None) -> Delegate:
     """Open the first free device that *device* may mean.  Other Python threads go on meanwhile.
 
+    :param system: where to look for reasons; None: this machine
     :raises UsageError: for an unknown device name or option
-    :raises DeviceError: if the library, or a device that answers, is missing
+    :raises DeviceError: if the library, or a device that answers, is missing; see :mod:`coral_classify.reasons`
     """
     options.check()
     match(device, [])       # a wrong name is a usage error, even where no library is
+    system = system or System()
     lib = library()
-    devices = list_devices()
-    candidates = match(device, devices)
-    if not candidates:
-        listed = ", ".join(d.name for d in devices) or "none"
-        raise DeviceError("no Edge TPU%s is attached (the driver lists: %s); check cable and power, then: lsusb"
-                          % ("" if device == "auto" else " " + device, listed), cause="no-device", evidence=listed)
-    for candidate in candidates:
-        # Options are dropped without a word unless the device carries an index, so always name it.
-        pairs = [("device", candidate.name)] + options.pairs()
-        keys = (ctypes.c_char_p * len(pairs))(*(key.encode() for key, _ in pairs))
-        values = (ctypes.c_char_p * len(pairs))(*(value.encode() for _, value in pairs))
-        pointer = lib.tflite_plugin_create_delegate(keys, values, len(pairs), _ERROR_REPORTER(0))
-        if pointer:
-            return Delegate(lib, pointer, candidate.name)
-    names = ", ".join("%s (%s)" % (d.name, d.path) for d in candidates)
-    raise DeviceError("the Edge TPU did not open: %s; it is in use by another process, or this user may not "
-                      "open it (Coral's udev rule, group plugdev or apex)" % names, cause="not-opened", evidence=names)
+    with _talking(lib):
+        devices = list_devices()
+        candidates = match(device, devices)
+        if not candidates:
+            raise reasons.absent(device, [d.name for d in devices], system)
+        failures: List[DeviceError] = []
+        for candidate in candidates:
+            found = in_system(candidate, system)
+            # The driver would try for 25 s, and then not say why.
+            if found is not None and found.node and system.exists(found.node) and not system.usable(found.node):
+                failures.append(reasons.no_permission(candidate.name, found.node, system))
+                continue
+            pointer = _create(lib, candidate, options)
+            if pointer:
+                return Delegate(lib, pointer, candidate.name)
+            failures.append(reasons.not_opened(candidate.name, candidate.path, found, system))
+    if len(failures) == 1:
+        raise failures[0]
+    raise DeviceError("; ".join(map(str, failures)), cause=failures[0].cause,
+                      evidence="\n".join(failure.evidence for failure in failures))
+
+
+def _create(lib: "ctypes.CDLL", device: Device, options: Options) -> Optional[int]:
+    # Options are dropped without a word unless the device carries an index, so always name it.
+    pairs = [("device", device.name)] + options.pairs()
+    keys = (ctypes.c_char_p * len(pairs))(*(key.encode() for key, _ in pairs))
+    values = (ctypes.c_char_p * len(pairs))(*(value.encode() for _, value in pairs))
+    pointer: Optional[int] = lib.tflite_plugin_create_delegate(keys, values, len(pairs), _ERROR_REPORTER(0))
+    return pointer
+
+
+# Whether the driver may explain itself on standard error while it opens: true in a process whose standard error is
+# ours to read.
+talkative = False
+
+
+@contextlib.contextmanager
+def _talking(lib: "ctypes.CDLL") -> Iterator[None]:
+    if talkative:
+        lib.edgetpu_verbosity(10)
+    try:
+        yield
+    finally:
+        if talkative:
+            lib.edgetpu_verbosity(0)
 
 
 _open_sessions: "weakref.WeakSet[Any]" = weakref.WeakSet()

@@ -13,8 +13,8 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from . import edgetpu
-from .errors import DeviceError, EngineError, EngineNotFound, ModelError, UsageError
+from . import edgetpu, reasons
+from .errors import EngineError, EngineNotFound, ModelError, UsageError
 from .modelfile import ModelFile
 from .types import Session
 
@@ -186,5 +186,4 @@ def open_session(
         # What the compiler left to the CPU is little; one thread is enough.
         return EngineSession(model, runtime, threads=threads or 1, delegate=delegate)
     except EngineError as exc:
-        raise DeviceError("%s: the driver refused the model: %s" % (delegate.device, exc),
-                          cause="refused", evidence=str(exc)) from exc
+        raise reasons.refused_model(delegate.device, edgetpu.version(), "%s %s" % runtime[:2], str(exc)) from exc

@@ -209,6 +209,13 @@ class Host:
         lines = list(self._lines) + ([self._partial] if self._partial.strip() else [])
         return [_printable(line) for line in lines]
 
+    def forget(self) -> None:
+        """Drop the lines so far: what it says later is to stand alone."""
+        self.listen()
+        with self._listening:
+            self._lines.clear()
+            self._partial = b""
+
     def abandon(self) -> None:
         """In a forked child of ours: close what was inherited; the process is not ours."""
         self._control.close()

@@ -17,6 +17,7 @@ import weakref
 from collections import deque
 from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional
 
+from . import reasons
 from .childprocess import Child, ChildDied
 from .errors import CoralClassifyError, DeadlineExceeded, DeviceError, DeviceLost
 from .health import Decision, DeviceHealth
@@ -278,7 +279,9 @@ class Keeper:
                 except ChildDied:
                     return self._cause_of_death(child, "while it was being opened")
                 except CoralClassifyError as exc:
-                    return exc
+                    child.listen()
+                    return reasons.with_words(exc, child.said()) if isinstance(exc, DeviceError) else exc
+                child.forget()
                 return None
         return DeviceError("closed while it was being opened")
 

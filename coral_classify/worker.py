@@ -132,10 +132,13 @@ def describe(
 def open_described(description: Dict[str, Any]) -> Session:
     """Open what :func:`describe` describes: the one place where a worker meets the engine."""
     # Here and not above: whoever only describes a session needs neither.
+    from . import edgetpu
     from .edgetpu import Options
     from .engine import open_session
     from .modelfile import read_model
 
+    # What the driver says while it opens reaches the parent, through this process's standard error.
+    edgetpu.talkative = True
     told = description["options"]
     return open_session(
         read_model(Path(description["model"])),
