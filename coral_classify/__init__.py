@@ -13,6 +13,8 @@ __version__ = "0.1.0"
 # public name -> module that defines it
 _NAMES = {
     "Classifier": "classifier",
+    "list_devices": "devices",
+    "AcceleratorRecord": "devices",
     "Result": "types",
     "Prediction": "types",
     "Preprocessing": "types",

@@ -181,9 +181,21 @@ def open_session(
         raise ModelError("model %s: is not compiled for the Edge TPU; use the file whose name ends in _edgetpu"
                          % model.path)
     runtime = load_engine(engine)
-    delegate = edgetpu.open_delegate(device, options or edgetpu.Options())
+    options = options or edgetpu.Options()
+    _check_pairing(runtime, model, device, options)
+    delegate = edgetpu.open_delegate(device, options)
     try:
         # What the compiler left to the CPU is little; one thread is enough.
         return EngineSession(model, runtime, threads=threads or 1, delegate=delegate)
     except EngineError as exc:
         raise reasons.refused_model(delegate.device, edgetpu.version(), "%s %s" % runtime[:2], str(exc)) from exc
+
+
+def _check_pairing(runtime: Engine, model: ModelFile, device: str, options: "edgetpu.Options") -> None:
+    from . import pairing  # processes and files that nothing on the CPU needs
+
+    version = edgetpu.version()
+    if not pairing.proven(version):
+        pairing.check(edgetpu.library_name(), version, "%s %s" % runtime[:2], {
+            "model": os.path.abspath(str(model.path)), "device": device, "engine": runtime.name, "threads": 1,
+            "options": options._asdict()})

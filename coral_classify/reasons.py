@@ -21,6 +21,7 @@ ALLOW_USB = ("""printf '%s\\n' 'SUBSYSTEM=="usb",ATTRS{idVendor}=="1a6e",GROUP="
              "&& sudo udevadm control --reload-rules && sudo udevadm trigger")
 ALLOW_PCIE = ("""echo 'SUBSYSTEM=="apex",MODE="0660",GROUP="apex"' | sudo tee /etc/udev/rules.d/65-apex.rules """
               "&& sudo groupadd -f apex && sudo usermod -aG apex $USER && sudo udevadm trigger")
+DOES_NOT_WORK = "does not work with"
 _USB_NODES = "run it with --device /dev/bus/usb --device-cgroup-rule 'c 189:* rwm' (Docker)"
 _WORDS_SHOWN = 200      # characters of the driver's words in a message; all of them are in the evidence
 
@@ -142,6 +143,6 @@ def pairing(library: str, runtime: str, what: Optional[str]) -> DeviceError:
     :param what: what a trial showed
     """
     return DeviceError(
-        "libedgetpu (%s) does not work with %s%s; install a libedgetpu built for this runtime, or another runtime: pip "
-        "install ai-edge-litert, or tflite-runtime" % (library, runtime, ": " + what if what else ""),
+        "libedgetpu (%s) %s %s%s; install a libedgetpu built for this runtime, or another runtime: pip install "
+        "ai-edge-litert, or tflite-runtime" % (library, DOES_NOT_WORK, runtime, ": " + what if what else ""),
         cause="pairing", evidence="libedgetpu %s, %s%s" % (library, runtime, ", " + what if what else ""))

@@ -90,6 +90,25 @@ def test_a_busy_first_device_does_not_fail_while_a_second_is_free(simulated, pai
         Classifier(pair, device="usb:0")
 
 
+@pytest.mark.parametrize("state, cause, words", [
+    ("busy", "busy", "Failed to claim interface 0: Resource busy"),
+    ("denied", "no-permission", "Failed to open device: Access denied")])
+def test_the_driver_s_own_words_are_attached(simulated, pair, any_engine, monkeypatch, capfd, state, cause, words):
+    monkeypatch.setenv("SIM_DEVICES", state)
+    with pytest.raises(DeviceError, match=words) as caught:
+        Classifier(pair, device="usb")
+    assert caught.value.cause == cause and "Failed allocating Edge TPU device" in caught.value.evidence
+    assert words not in capfd.readouterr().err
+
+
+def test_what_the_driver_said_while_it_opened_is_no_reason_for_a_later_death(simulated, pair, any_engine, monkeypatch,
+                                                                             green_pixels):
+    monkeypatch.setenv("SIM_FAULTS", "segv:1")
+    with Classifier(pair) as classifier:
+        result = classifier.classify(green_pixels)
+    assert "crashed (SIGSEGV) during work" in result.device_reason and "apex" not in result.device_reason
+
+
 def test_two_models_on_one_device_and_one_on_each_of_two(simulated, pair, any_engine, monkeypatch, green_pixels):
     monkeypatch.setenv("SIM_DEVICES", "usb,usb")
     with Classifier(pair, device="usb:0") as a, Classifier(pair, device="usb:0") as b, \

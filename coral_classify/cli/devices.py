@@ -1,7 +1,8 @@
-"""``coral-classify devices``: the Edge TPUs that the driver sees."""
+"""``coral-classify devices``: every Edge TPU at hand, and its state."""
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 from typing import List
@@ -11,22 +12,28 @@ __all__ = ["main"]
 
 def main(argv: List[str]) -> int:
     parser = argparse.ArgumentParser(
-        prog="coral-classify devices", description="List the Edge TPUs that the driver sees.")
+        prog="coral-classify devices", description="List the Edge TPUs with path, state, link speed and temperature.")
     parser.add_argument("--json", action="store_true", help="one JSON object per line")
     args = parser.parse_args(argv)
-    from ..edgetpu import list_devices
+    from ..devices import list_devices
+    from ..edgetpu import library
     from ..errors import DeviceError
 
+    code = 0
     try:
-        devices = list_devices()
+        library()
     except DeviceError as exc:
         print("coral-classify: %s" % exc, file=sys.stderr)
-        return 1
+        code = 1
+    devices = list_devices()
     for device in devices:
         if args.json:
-            print(json.dumps({"device": device.name, "type": device.type, "path": device.path}))
+            print(json.dumps(dict(dataclasses.asdict(device), device=device.name)))
         else:
-            print("%-6s  %s" % (device.name, device.path))
-    if not devices:
-        print("coral-classify: the driver lists no Edge TPU; check cable and power, then: lsusb", file=sys.stderr)
-    return 0
+            details = [device.path, device.state]
+            details += ["%d Mbit/s" % device.link_speed] if device.link_speed else []
+            details += ["%.1f °C" % device.temperature] if device.temperature is not None else []
+            print("%-6s  %s" % (device.name, "  ".join(details + ([device.note] if device.note else []))))
+    if not devices and not code:
+        print("coral-classify: the driver lists no Edge TPU; coral-classify doctor says why", file=sys.stderr)
+    return code

@@ -20,7 +20,9 @@
      SIM_SECOND_MS  length of one of the driver's seconds, default 0: it opens in 2, out of DFU in 4, sees "busy" after
                     2 and gives up without permission after 25
      SIM_INVOKE_MS  how long an invocation takes
-     SIM_ABI        "old": hand over the structs of TF 2.5 with garbage behind them; "new" (default)
+     SIM_ABI        "old": hand over the structs of TF 2.5 with garbage behind them; "2020": crash as the library of
+                    July 2020 does; "new" (default)
+     SIM_RUNTIME    the runtime version that the library tells, default 14
      SIM_TWIN       path of the plain model whose answers to give; SIM_PYTHON and SIM_TWIN_SCRIPT run it */
 #include <math.h>
 #include <pthread.h>
@@ -160,7 +162,11 @@ struct device *edgetpu_list_devices(size_t *number) {
   return list;
 }
 void edgetpu_free_devices(struct device *list) { free(list); }
-const char *edgetpu_version(void) { return "BuildLabel(simulated) RuntimeVersion(14)"; }
+const char *edgetpu_version(void) {
+  static char text[64];
+  snprintf(text, sizeof text, "BuildLabel(simulated) RuntimeVersion(%s)", set("SIM_RUNTIME", "14"));
+  return text;
+}
 void edgetpu_verbosity(int level) { verbosity = level; }
 
 static void die(void) {
@@ -256,6 +262,7 @@ static int claim(void *c, void *self) {
   int_array *plan;
   old_registration base = {op_init, op_free, op_prepare, op_invoke, NULL, 32, "edgetpu-custom-op", 1};
   if (ctx->get_execution_plan(c, &plan)) return 1;
+  if (strcmp(set("SIM_ABI", "new"), "2020") == 0) raise(SIGSEGV);
   if (strcmp(set("SIM_ABI", "new"), "old") == 0) {
     dirty_registration dirty;
     memset(&dirty, 0xAB, sizeof dirty);
