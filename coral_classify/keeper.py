@@ -391,7 +391,7 @@ def _way_out(code: Optional[int]) -> str:
 
 def _quote(child: Child) -> str:
     """The line that says why: a fatal line of the driver's log (``F file:line] …``), else the last one."""
-    lines = child.said()
+    lines = reasons.informative(child.said())
     fatal = [line for line in lines if line.startswith("F ")]
     chosen = (fatal or lines)[-1:]
     return ": %s" % chosen[0][:300] if chosen else ""

@@ -44,6 +44,8 @@ class Passport(NamedTuple):
     mean: float                         # what the network was trained with: (pixel - mean) / std
     std: float
     sure: Optional[Sure] = None         # None: nobody measured when to rely on it
+    # Published time of an inference on "usb_accelerator" and "dev_board"; None: not published
+    latency_ms: Optional[Dict[str, float]] = None
 
 
 @functools.lru_cache(maxsize=None)

@@ -11,8 +11,8 @@ from typing import List, Optional, Union
 from .errors import DeviceError
 from .system import DFU_ID, PciChip, System, UsbStick
 
-__all__ = ["ALLOW_PCIE", "ALLOW_USB", "absent", "no_library", "no_permission", "not_opened", "pairing", "refused_model",
-           "with_words"]
+__all__ = ["ALLOW_PCIE", "ALLOW_USB", "absent", "informative", "no_library", "no_permission", "not_opened", "pairing",
+           "refused_model", "with_words"]
 
 # One line to paste; the rules are Coral's, for the stick before and after the driver's download.
 ALLOW_USB = ("""printf '%s\\n' 'SUBSYSTEM=="usb",ATTRS{idVendor}=="1a6e",GROUP="plugdev"' """
@@ -101,6 +101,11 @@ def not_opened(name: str, path: str, found: Union[UsbStick, PciChip, None], syst
         "plugdev or apex); coral-classify doctor looks closer" % (name, path), cause="not-opened", evidence=path)
 
 
+def informative(words: List[str]) -> List[str]:
+    """The driver's lines without the one that it writes on every machine without PCIe."""
+    return [line for line in words if "/sys/class/apex" not in line]
+
+
 def with_words(error: DeviceError, words: List[str]) -> DeviceError:
     """The same error with what the driver said about it, and a better cause if its words tell one.
 
@@ -115,7 +120,7 @@ def with_words(error: DeviceError, words: List[str]) -> DeviceError:
             if mark in text:
                 cause = meaning
                 break
-        said = "; the driver says: %s" % " | ".join(words)[:_WORDS_SHOWN]
+        said = "; the driver says: %s" % " | ".join(informative(words) or words)[:_WORDS_SHOWN]
     evidence = "%s\n%s" % (error.evidence, text) if error.evidence else text
     return type(error)("%s%s" % (error, said), cause=cause, evidence=evidence)
 

@@ -104,9 +104,12 @@ def test_the_driver_s_own_words_are_attached(simulated, pair, any_engine, monkey
 def test_what_the_driver_said_while_it_opened_is_no_reason_for_a_later_death(simulated, pair, any_engine, monkeypatch,
                                                                              green_pixels):
     monkeypatch.setenv("SIM_FAULTS", "segv:1")
-    with Classifier(pair) as classifier:
+    events = []
+    with Classifier(pair, on_event=events.append) as classifier:
         result = classifier.classify(green_pixels)
-    assert "crashed (SIGSEGV) during work" in result.device_reason and "apex" not in result.device_reason
+    assert events[0].message == ("usb:0 lost: the process that holds usb:0 crashed (SIGSEGV) during work; "
+                                 "trying again at once")
+    assert "SIGSEGV" in result.device_reason and "apex" not in result.device_reason
 
 
 def test_two_models_on_one_device_and_one_on_each_of_two(simulated, pair, any_engine, monkeypatch, green_pixels):

@@ -119,6 +119,7 @@ def colours(
     scale: float = 1 / 255,
     zero_point: int = 0,
     compiled: bool = False,
+    maximum: bool = False,
     inputs: int = 1,
     channels: int = 3,
     labels: Optional[Sequence[str]] = None,
@@ -127,6 +128,7 @@ def colours(
     """The file: input (1, height, width, *channels*), output (1, 1, 1, *channels*) of the same quantization.
 
     :param size: (width, height)
+    :param maximum: the maximum of each channel instead of its mean: another network with the same shapes
     :param compiled: the same shapes with the one operator ``edgetpu-custom-op``
     """
     width, height = size
@@ -136,7 +138,9 @@ def colours(
         code = Table({0: Scalar("int8", 32), 1: "edgetpu-custom-op", 3: Scalar("int32", 32)})
         operator = Table({1: Numbers("int32", [0]), 2: Numbers("int32", [inputs]), 5: Numbers("uint8", b"package")})
     else:
-        code = Table({0: Scalar("int8", 1), 2: Scalar("int32", 2 if dtype == "int8" else 1), 3: Scalar("int32", 1)})
+        kind = 17 if maximum else 1     # MAX_POOL_2D, AVERAGE_POOL_2D
+        code = Table({0: Scalar("int8", kind), 2: Scalar("int32", 2 if dtype == "int8" else 1),
+                      3: Scalar("int32", kind)})
         pool = Table({0: Scalar("int8", 1), 1: Scalar("int32", 1), 2: Scalar("int32", 1),
                       3: Scalar("int32", width), 4: Scalar("int32", height)})
         operator = Table({1: Numbers("int32", [0]), 2: Numbers("int32", [inputs]), 3: Scalar("uint8", 5), 4: pool})

@@ -14,7 +14,8 @@ __all__ = ["main", "COMMANDS"]
 
 # name -> what `coral-classify --help` says of it
 COMMANDS = {
-    "devices": "list the Edge TPUs that the driver sees",
+    "devices": "list the Edge TPUs, and the state in which each is",
+    "doctor": "find out why an Edge TPU does not work, and what mends it",
     "models": "list published models; pull one by name",
 }
 

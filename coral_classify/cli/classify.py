@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..classifier import Classifier
     from ..types import Result
 
-__all__ = ["main"]
+__all__ = ["main", "printable"]
 
 _STDIN_LIMIT = 1 << 30      # bytes; a picture is smaller, an endless pipe is not
 
@@ -129,7 +129,7 @@ def _classify_all(classifier: "Classifier", args: argparse.Namespace) -> int:
                 record["preprocessing"] = result.preprocessing._asdict()
         except CoralClassifyError as exc:
             failed += 1
-            message = _printable(str(exc))
+            message = printable(str(exc))
             print("coral-classify: %s" % message, file=sys.stderr)
             record = _failed(name, classifier, message)
             if isinstance(exc, (EngineError, DeviceError)) and classifier.closed:
@@ -158,16 +158,16 @@ def _failed(name: str, classifier: "Classifier", message: str) -> Dict[str, Any]
 
 def _print_table(result: "Result", explain: bool, first: bool) -> None:
     lines = [] if first else [""]
-    lines.append(_printable(result.image))
-    width = max([len(_printable(p.label)) for p in result.predictions] + [5])
+    lines.append(printable(result.image))
+    width = max([len(printable(p.label)) for p in result.predictions] + [5])
     lines.append("  rank  %-*s  score" % (width, "label"))
     for rank, prediction in enumerate(result.predictions, 1):
-        lines.append("  %4d  %-*s  %.4f" % (rank, width, _printable(prediction.label), prediction.score))
+        lines.append("  %4d  %-*s  %.4f" % (rank, width, printable(prediction.label), prediction.score))
     if not result.predictions:
         lines.append("  no class reaches the threshold")
     elif result.sure is False:
         lines.append("  not sure: none of these scores is one to rely on")
-    lines.append("  model: %s" % _printable(os.path.basename(result.model)))
+    lines.append("  model: %s" % printable(os.path.basename(result.model)))
     lines.append("  device: %s (%s)" % (result.device, result.device_reason))
     lines.append("  time: %.1f ms (preprocessing %.1f, inference %.1f)"
                  % (result.preprocess_ms + result.inference_ms, result.preprocess_ms, result.inference_ms))
@@ -194,7 +194,7 @@ def _short(value: Any) -> str:
     return ",".join("%g" % v for v in value) if isinstance(value, tuple) else "%g" % value
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Control characters escaped, so that a label or a file name cannot steer the terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode("ascii")
                    for c in text)
