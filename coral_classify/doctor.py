@@ -294,7 +294,8 @@ def compare_with_twin(compiled: Path, device: str, pictures: Sequence[Any] = (),
     if same >= 0.9 * len(shown) or largest <= 0.05:
         return Check("twin", "ok", "%s and %s agree" % (compiled.name, twin.path.name), evidence)
     return Check("twin", "problem",
-                 "%s and %s do not agree: they are different networks, or the device computes wrongly" % (compiled.name, twin.path.name), evidence, "coral-classify models pull NAME, for a pair that fits")
+                 "%s and %s do not agree: they are different networks, or the device computes wrongly"
+                 % (compiled.name, twin.path.name), evidence, "coral-classify models pull NAME, for a pair that fits")
 
 
 def _picture(classifier: Any, seed: int) -> "np.ndarray[Any, Any]":

@@ -120,8 +120,8 @@ def test_a_classification_on_the_device_is_what_counts(driver, pair, engine, mon
 @pytest.mark.parametrize("listed, faults, words", [
     ("", "", "there is no Edge TPU"), ("busy", "", "Resource busy"), ("usb", "abort:3", "USB transfer error"),
     ("usb", "open-abort:1", "aborted (SIGABRT)"), ("denied", "", "Access denied")])
-def test_what_does_not_work_gives_exit_code_1_and_a_reason(driver, pair, any_engine, monkeypatch, capsys, listed, faults,
-                                                           words):
+def test_what_does_not_work_gives_exit_code_1_and_a_reason(driver, pair, any_engine, monkeypatch, capsys, listed,
+                                                           faults, words):
     driver(listed)
     monkeypatch.setenv("SIM_FAULTS", faults)
     assert main(["doctor", "--model", str(pair)]) == 1
