@@ -35,6 +35,7 @@ setup(
         "numpy>=1.16,<2; python_version < '3.9' or " + _ARM32,
         "numpy>=1.16; python_version >= '3.9' and platform_machine != 'armv7l' and platform_machine != 'armv6l'",
         "pillow>=7.0",
+        "tqdm>=4",      # progress of downloads and of long runs; loaded for these only
         "ai-edge-litert>=1.1; " + _LITERT,
         "tflite-runtime>=2.5; python_version < '3.9' and platform_system == 'Linux'",
         "tflite-runtime>=2.5; python_version >= '3.9' and python_version < '3.12' and (%s)" % _ARM32,

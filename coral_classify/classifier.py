@@ -46,7 +46,7 @@ _log = logging.getLogger("coral_classify")
 
 # The model that the package carries; see models/README.md.
 _DEFAULT_MODEL = passports.EMBEDDED + ".tflite"
-_DEFAULT_NAME = passports.EMBEDDED.replace("_", "-")
+_DEFAULT_NAME = passports.embedded_name()
 
 Number = Union[float, Sequence[float]]
 
@@ -124,7 +124,8 @@ class Classifier:
             self.labels = None if labels is None else named_labels(labels, classes, 0)
         self.normalization: Normalization = choose(
             self._session.input, caller=(mean, std),
-            passport=(passport.mean, passport.std, passport.name) if passport else None,
+            passport=(passport.mean, passport.std, passport.name)
+            if passport and passport.mean is not None and passport.std is not None else None,
             metadata=file.normalization if file else None)
         if self.normalization.warning:
             _log.warning("%s: %s", self.model, self.normalization.warning)
@@ -340,8 +341,12 @@ def _find_model(model: Union[str, "os.PathLike[str]", None]) -> Path:
         return path
     passport = zoo.by_name(str(model))
     found = zoo.installed(passport) if passport else find("models", str(model))
+    if found is None and passport and os.environ.get("CORAL_CLASSIFY_PULL") == "1":
+        zoo.pull(passport.name)
+        found = zoo.installed(passport)
     if found is None and passport:
-        raise ModelError("model %s: is not here yet; bring it with: coral-classify models pull %s" % (model, model))
+        raise ModelError("model %s: is not here yet; bring it with: coral-classify models pull %s (or set "
+                         "CORAL_CLASSIFY_PULL=1)" % (model, model))
     if found is None:
         raise ModelError("model %s: no such file, and no model of that name in %s or %s"
                          % (model, package_folder("models"), home() / "models"))

@@ -28,6 +28,8 @@ def labels_for(model: ModelFile, passport: Optional[Passport],
     offset = passport.label_offset if passport else 0
     if labels is not None:
         return named_labels(labels, classes, offset)
+    if passport is not None and passport.own and passport.labels:
+        return named_labels(passport.labels, classes, offset)      # given by the user, so they win
     if model.labels is not None:
         try:
             return fit_labels(model.labels, classes, source="in %s" % model.path.name)[0]

@@ -1,6 +1,9 @@
-"""What is known about published model files, recognised by their content: ``models/manifest.json``.
+"""What is known about model files, recognised by their content: ``models/manifest.json``, and the user's own.
 
-Knows nothing of downloads.  Importing it reads no file.
+Knows nothing of downloads.  Importing it reads no file.  The manifest has ``source``, ``address`` (the folder of all
+files, at a pinned commit), ``licence`` (of all of them), ``labels`` (the pins of the label files) and ``models``; the
+fields of a model are those of :class:`Passport`.  A pin is a ``git_blob`` (git's id of the content, see
+:func:`git_blob_id`) and, where a public source states one, a ``sha256``.
 """
 from __future__ import annotations
 
@@ -11,9 +14,10 @@ import os
 from pathlib import Path
 from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
-from .locations import package_folder
+from .locations import home, package_folder
 
-__all__ = ["EMBEDDED", "Passport", "Sure", "embedded", "load_manifest", "by_blob", "by_file", "git_blob_id"]
+__all__ = ["EMBEDDED", "Passport", "Sure", "address", "by_blob", "by_file", "embedded", "embedded_name", "git_blob_id",
+           "known", "label_pin", "load_manifest", "own", "own_file"]
 
 EMBEDDED = "everyday_objects"       # stem of the files of the model that the package carries
 
@@ -32,7 +36,7 @@ class Sure(NamedTuple):
 
 
 class Passport(NamedTuple):
-    """One published model."""
+    """One model: what is known of it beyond what its files say.  The fields are those of the manifest."""
 
     name: str                           # "efficientnet-edgetpu-s"
     title: str
@@ -41,19 +45,41 @@ class Passport(NamedTuple):
     labels: Optional[str]               # file name of its label file
     label_offset: int                   # lines of the label file to skip
     classes: Optional[int]
-    mean: float                         # what the network was trained with: (pixel - mean) / std
-    std: float
+    mean: Optional[float]               # what the network was trained with: (pixel - mean) / std;
+    std: Optional[float]                # None: unknown, so metadata or the input's range decide
     sure: Optional[Sure] = None         # None: nobody measured when to rely on it
     # Published time of an inference on "usb_accelerator" and "dev_board"; None: not published
     latency_ms: Optional[Dict[str, float]] = None
+    accuracy: Optional[Dict[str, float]] = None     # published, in percent: "top1_float", "top1_quantized"
+    input_size: Optional[int] = None    # pixels, of both sides
+    crop_fraction: Optional[float] = None           # central part on which the accuracy was measured
+    licence: str = ""
+    notes: str = ""
+    label_pin: Optional[Dict[str, Any]] = None      # git_blob of the label file, for models of the user's own
+    own: bool = False                   # added by the user
+
+
+@functools.lru_cache(maxsize=None)
+def _manifest() -> Dict[str, Any]:
+    path = package_folder("models") / "manifest.json"
+    manifest: Dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return manifest
+
+
+def address() -> str:
+    """The folder of the published files, as a URL, at the pinned commit."""
+    return str(_manifest()["address"])
 
 
 @functools.lru_cache(maxsize=None)
 def load_manifest() -> Tuple[Passport, ...]:
-    """All passports that travel with the package."""
-    path = package_folder("models") / "manifest.json"
-    entries = json.loads(path.read_text(encoding="utf-8"))["models"]
-    return tuple(Passport(**{field: entry[field] for field in Passport._fields if field in entry}) for entry in entries)
+    """The passports of the published models."""
+    manifest = _manifest()
+    return tuple(_passport(dict(entry, licence=manifest["licence"])) for entry in manifest["models"])
+
+
+def _passport(entry: Dict[str, Any]) -> Passport:
+    return Passport(**{field: entry[field] for field in Passport._fields if field in entry})
 
 
 @functools.lru_cache(maxsize=None)
@@ -63,12 +89,42 @@ def embedded() -> Optional[Passport]:
     if not path.is_file():
         return None
     entry = json.loads(path.read_text(encoding="utf-8"))
-    rule = entry["sure"]
-    return Passport(
-        name=entry["name"], title=entry["title"], kind=entry["kind"], labels=entry["labels"],
+    rule, figures = entry["sure"], entry["accuracy"]
+    return _passport(dict(
+        entry, input_size=entry["input"][0], accuracy={"top1_quantized": round(100 * figures["top1"], 1)},
         files={"cpu": {"name": entry["file"], "git_blob": entry["git_blob"], "sha256": entry["sha256"]}},
-        label_offset=entry["label_offset"], classes=entry["classes"], mean=entry["mean"], std=entry["std"],
-        sure=Sure(rule["min_score"], rule["min_margin"], tuple(rule["unsure_labels"])))
+        sure=Sure(rule["min_score"], rule["min_margin"], tuple(rule["unsure_labels"]))))
+
+
+def embedded_name() -> str:
+    return EMBEDDED.replace("_", "-")
+
+
+def own_file(name: str) -> Path:
+    """Where the passport of a model of the user's own lies."""
+    return home() / "passports" / (name + ".json")
+
+
+def own() -> Tuple[Passport, ...]:
+    """The passports of the models that the user added, by name.  A file that cannot be read is left out."""
+    found = []
+    for path in sorted(own_file("x").parent.glob("*.json")):
+        try:
+            found.append(_passport(dict(json.loads(path.read_text(encoding="utf-8")), own=True)))
+        except (OSError, ValueError, TypeError):
+            continue
+    return tuple(found)
+
+
+def known() -> Tuple[Passport, ...]:
+    """All passports: the package's own model, the published ones, the user's."""
+    carried = embedded()
+    return ((carried,) if carried else ()) + load_manifest() + own()
+
+
+def label_pin(passport: Passport) -> Optional[Dict[str, Any]]:
+    """git_blob and sha256 of a passport's label file; None if it has no pin."""
+    return passport.label_pin or _manifest()["labels"].get(passport.labels)
 
 
 def git_blob_id(path: Path) -> str:
@@ -82,8 +138,7 @@ def git_blob_id(path: Path) -> str:
 
 def by_blob(blob_id: str) -> Optional[Passport]:
     """The passport of a file with this content, or None."""
-    own = embedded()
-    for passport in load_manifest() + ((own,) if own else ()):
+    for passport in known():
         if any(file["git_blob"] == blob_id for file in passport.files.values()):
             return passport
     return None

@@ -7,6 +7,7 @@ import shlex
 import pytest
 from conftest import REPOSITORY
 
+from coral_classify import passports
 from coral_classify.cli import main
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -37,3 +38,27 @@ def test_the_messages_of_the_troubleshooting_table_are_the_program_s():
     for row in rows:
         for part in row.split("…"):
             assert part.strip() in joined, row
+
+
+def model_table():
+    rows = ["| name | classes | input | top-1 % float / quantized | ms USB / Dev Board | labels |",
+            "|---|---|---|---|---|---|"]
+    for passport in passports.known():
+        if passport.kind == "classification" and passport.name != passports.embedded_name():
+            accuracy, latency = passport.accuracy or {}, passport.latency_ms or {}
+            rows.append("| %s | %d | %d | %s | %s | %s |" % (
+                passport.name, passport.classes, passport.input_size,
+                "%.1f / %.1f" % (accuracy["top1_float"], accuracy["top1_quantized"]) if accuracy else "",
+                "%g / %g" % (latency["usb_accelerator"], latency["dev_board"]) if latency else "", passport.labels))
+    return "\n".join(rows)
+
+
+def test_the_table_of_models_is_the_manifest_s():
+    """Call ``write_models`` to write it anew."""
+    assert "<!-- models -->\n%s\n<!-- /models -->" % model_table() in README
+
+
+def write_models():
+    text = re.sub(r"<!-- models -->\n.*?<!-- /models -->", lambda found: "<!-- models -->\n%s\n<!-- /models -->"
+                  % model_table(), README, flags=re.S)
+    (REPOSITORY / "README.md").write_text(text, encoding="utf-8")

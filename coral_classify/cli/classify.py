@@ -62,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("images", nargs="+", metavar="PICTURE", help="file, or - for a picture on standard input")
     parser.add_argument("--model", metavar="FILE", help="path or name of a .tflite (default: the package's own model)")
+    parser.add_argument("--yes", action="store_true", help="download a published model that is not here without asking")
     parser.add_argument("--labels", metavar="FILE", help="class names (default: those in the model file)")
     parser.add_argument("--device", default="auto", metavar="DEVICE",
                         help="auto, cpu, usb, usb:N, pci, pci:N or :N (default: auto)")
@@ -95,6 +96,8 @@ def _numbers(text: str) -> List[float]:
 def _open(args: argparse.Namespace) -> "Classifier":
     from ..classifier import Classifier
 
+    if args.model is not None and not os.path.exists(args.model):
+        _pull_first(args.model, args.yes)
     classifier = Classifier(
         args.model, labels=args.labels, device=args.device, engine=args.engine, threads=args.threads,
         mean=args.mean, std=args.std, fit=args.fit, performance=args.performance,
@@ -105,6 +108,16 @@ def _open(args: argparse.Namespace) -> "Classifier":
         classifier.close()
         raise
     return classifier
+
+
+def _pull_first(name: str, yes: bool) -> None:
+    """Download a published model on its first use, if that was agreed to."""
+    from .. import zoo
+    from .models import agreed, progress
+
+    passport = zoo.by_name(name)
+    if passport is not None and zoo.installed(passport) is None and agreed(name, yes):
+        zoo.pull(name, None, progress)
 
 
 def _classify_all(classifier: "Classifier", args: argparse.Namespace) -> int:
