@@ -56,9 +56,9 @@ def test_every_bad_picture_costs_one_line(command, model, green, tmp_path):
     empty.write_bytes(b"")
     text.write_bytes(b"no picture")
     cut.write_bytes(green.read_bytes()[:50])
-    done = command(empty, text, cut, tmp_path, "none.jpg", green, "--model", model)
+    done = command(empty, text, cut, "none.jpg", green, "--model", model)
     assert done.returncode == 1
-    assert len(done.err) == 5 and all(line.startswith("coral-classify: image ") for line in done.err)
+    assert len(done.err) == 4 and all(line.startswith("coral-classify: image ") for line in done.err)
     assert "Traceback" not in "".join(done.err)
     assert done.out.startswith(str(green))
 

@@ -65,6 +65,9 @@ class MemoryKeeper:
     def wait_until_settled(self):
         pass
 
+    def why_away(self):
+        return self.trouble
+
     def wait_for_child(self, until, give_up):
         waited, self.away_for = self.away_for, 0
         if waited > 3:  # longer than the patience

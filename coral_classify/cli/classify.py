@@ -2,12 +2,10 @@
 from __future__ import annotations
 
 import argparse
-import io
-import json
 import logging
 import os
 import sys
-from typing import TYPE_CHECKING, Any, BinaryIO, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, List, Optional
 
 from . import COMMANDS
 
@@ -15,15 +13,14 @@ if TYPE_CHECKING:
     from ..classifier import Classifier
     from ..types import Result
 
-__all__ = ["main", "printable"]
-
-_STDIN_LIMIT = 1 << 30      # bytes; a picture is smaller, an endless pipe is not
+__all__ = ["add_options", "main", "open_classifier", "print_table", "printable"]
 
 
 def main(argv: List[str]) -> int:
     args = _parser().parse_args(argv)
     # Engine and NumPy load only now: --help and wrong options answer at once.
     from ..errors import CoralClassifyError, UsageError
+    from .many import run
 
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("coral-classify: %(message)s"))
@@ -32,16 +29,15 @@ def main(argv: List[str]) -> int:
     # A device that is lost, and one that is back: one line each.
     logging.getLogger("coral_classify.supervised").setLevel(logging.INFO)
     try:
-        classifier = _open(args)
+        with open_classifier(args) as classifier:
+            code = run(classifier, args)
     except UsageError as exc:
         print("coral-classify: %s" % exc, file=sys.stderr)
         return 2
     except CoralClassifyError as exc:
-        print("coral-classify: %s" % exc, file=sys.stderr)
+        print("coral-classify: %s" % printable(str(exc)), file=sys.stderr)
         return 1
     else:
-        with classifier:
-            code = _classify_all(classifier, args)
         if args.model is None and not args.json:
             print("coral-classify: the package's own model knows 73 kinds of things; for 1000: coral-classify models "
                   "pull efficientnet-edgetpu-s, then --model efficientnet-edgetpu-s", file=sys.stderr)
@@ -51,8 +47,6 @@ def main(argv: List[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from .. import __version__
-
     parser = argparse.ArgumentParser(
         prog="coral-classify",
         description="Classify pictures with a quantized .tflite model on a Coral Edge TPU, or on the CPU.",
@@ -60,7 +54,25 @@ def _parser() -> argparse.ArgumentParser:
         + "\n\nexit code: 0 all classified, 1 some input failed, 2 wrong usage",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("images", nargs="+", metavar="PICTURE", help="file, or - for a picture on standard input")
+    parser.add_argument("images", nargs="+", metavar="PICTURE",
+                        help="file, folder, glob, archive (.zip, .tar), @FILE with names; -: a picture, or names, on "
+                        "standard input")
+    parser.add_argument("--recursive", action="store_true", help="look into the folders of folders, too")
+    parser.add_argument("--csv", metavar="FILE", help="write a line per picture")
+    parser.add_argument("--jsonl", metavar="FILE", help="write a JSON object per picture; -: standard output")
+    parser.add_argument("--resume", action="store_true", help="go on with these files: skip what is in them")
+    parser.add_argument("--sort-into", metavar="FOLDER", help="copy each picture into a folder of its best class")
+    parser.add_argument("--link", action="store_true", help="with --sort-into: link instead of copying")
+    parser.add_argument("--copy", action="store_true", help="with --sort-into: copy (the default)")
+    parser.add_argument("--progress", action="store_true", help="a bar on standard error, if that is a terminal")
+    add_options(parser)
+    return parser
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of every command that classifies."""
+    from .. import __version__
+
     parser.add_argument("--model", metavar="FILE", help="path or name of a .tflite (default: the package's own model)")
     parser.add_argument("--yes", action="store_true", help="download a published model that is not here without asking")
     parser.add_argument("--labels", metavar="FILE", help="class names (default: those in the model file)")
@@ -83,7 +95,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="one JSON object per line on standard output")
     parser.add_argument("--explain", action="store_true", help="also say what was done to each picture")
     parser.add_argument("--version", action="version", version="coral-classify %s" % __version__)
-    return parser
 
 
 def _numbers(text: str) -> List[float]:
@@ -93,7 +104,7 @@ def _numbers(text: str) -> List[float]:
         raise argparse.ArgumentTypeError("%r is not a list of numbers like 0.1,0.1,0.5,0.5" % text) from None
 
 
-def _open(args: argparse.Namespace) -> "Classifier":
+def open_classifier(args: argparse.Namespace) -> "Classifier":
     from ..classifier import Classifier
 
     if args.model is not None and not os.path.exists(args.model):
@@ -120,56 +131,7 @@ def _pull_first(name: str, yes: bool) -> None:
         zoo.pull(name, None, progress)
 
 
-def _classify_all(classifier: "Classifier", args: argparse.Namespace) -> int:
-    import warnings
-
-    from PIL import Image
-
-    from ..errors import CoralClassifyError, DeviceError, EngineError
-
-    # Pillow warns of large pictures on two lines; those too large to be safe are an error of their own.
-    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-    failed = printed = 0
-    for name in args.images:
-        record: Dict[str, Any]
-        try:
-            picture = _standard_input() if name == "-" else name
-            result = classifier.classify(
-                picture, top_k=args.top_k, threshold=args.threshold, allow=args.allow, deny=args.deny,
-                region=args.region, rotate=args.rotate)
-            record = result.to_dict()
-            if args.explain and result.preprocessing:
-                record["preprocessing"] = result.preprocessing._asdict()
-        except CoralClassifyError as exc:
-            failed += 1
-            message = printable(str(exc))
-            print("coral-classify: %s" % message, file=sys.stderr)
-            record = _failed(name, classifier, message)
-            if isinstance(exc, (EngineError, DeviceError)) and classifier.closed:
-                return 1
-        if args.json:
-            print(json.dumps(record), flush=True)
-        elif record["error"] is None:
-            _print_table(result, args.explain, first=not printed)
-            printed += 1
-    return 1 if failed else 0
-
-
-def _standard_input() -> BinaryIO:
-    """The picture on standard input; in memory, because a pipe cannot be sought."""
-    picture = io.BytesIO(sys.stdin.buffer.read(_STDIN_LIMIT))
-    picture.name = "-"      # what results and messages call it
-    return picture
-
-
-def _failed(name: str, classifier: "Classifier", message: str) -> Dict[str, Any]:
-    from ..types import Result
-
-    return Result(name, classifier.model, classifier.device, classifier.device_reason, (), 0.0, 0.0,
-                  error=message).to_dict()
-
-
-def _print_table(result: "Result", explain: bool, first: bool) -> None:
+def print_table(result: "Result", explain: bool, first: bool) -> None:
     lines = [] if first else [""]
     lines.append(printable(result.image))
     width = max([len(printable(p.label)) for p in result.predictions] + [5])

@@ -1,0 +1,172 @@
+"""The work of ``coral-classify``: pictures in, results to where they are wanted, one line for each that fails."""
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections import Counter, deque
+from typing import TYPE_CHECKING, Any, Deque, Iterable, Iterator, List, Optional
+
+from ..errors import CoralClassifyError, ImageError
+from ..preprocess import name_of
+from ..types import Result
+from . import sources
+from .classify import print_table, printable
+
+if TYPE_CHECKING:
+    from ..classifier import Classifier
+    from .output import SortedFolders
+
+__all__ = ["Report", "run"]
+
+
+class Report:
+    """Tells of each result where that is wanted, and sums up.
+
+    :param args: the options of ``coral-classify``
+    :raises UsageError, CoralClassifyError: if a file cannot be used
+    """
+
+    def __init__(self, classifier: "Classifier", args: argparse.Namespace) -> None:
+        self.failed = self.classified = self.skipped = 0
+        self._classifier = classifier
+        self._explain = args.explain
+        self._files: List[Any] = []
+        self._sorted: Optional["SortedFolders"] = None
+        jsonl = "-" if args.json and args.jsonl is None else args.jsonl
+        if jsonl is not None or args.csv is not None:
+            from .output import opened
+
+            self._files = opened(jsonl, args.csv, args.resume, args.top_k)
+        if args.sort_into is not None:
+            from .output import SortedFolders
+
+            self._sorted = SortedFolders(args.sort_into, args.link)
+        self._table = not self._files and self._sorted is None
+        self._began = time.perf_counter()
+        self._prepare_ms = self._infer_ms = 0.0
+        self._devices: "Counter[str]" = Counter()
+
+    def is_done(self, name: str) -> bool:
+        """Whether an earlier run has written this picture's result to every file."""
+        return bool(self._files) and all(name in file.done for file in self._files)
+
+    def tell(self, result: Result, source: Any) -> None:
+        record = result.to_dict()
+        if result.error is None and self._sorted is not None:
+            try:
+                self._sorted.put(result, source)
+            except CoralClassifyError as exc:
+                record["error"] = printable(str(exc))
+        if record["error"] is not None:
+            record["error"] = printable(record["error"])
+            print("coral-classify: %s" % record["error"], file=sys.stderr)
+            self.failed += 1
+        else:
+            self.classified += 1
+            self._devices[result.device] += 1
+            self._prepare_ms += result.preprocess_ms
+            self._infer_ms += result.inference_ms
+        if self._explain and result.preprocessing:
+            record["preprocessing"] = result.preprocessing._asdict()
+        for file in self._files:
+            if result.image not in file.done:
+                file.write(record)
+        if self._table and record["error"] is None:
+            print_table(result, self._explain, first=self.classified == 1)
+
+    def fail(self, exc: CoralClassifyError) -> None:
+        """Tell of an argument that gave no picture; its name stands before the first colon."""
+        classifier = self._classifier
+        self.tell(Result(str(exc).split(": ")[0], classifier.model, classifier.device, classifier.device_reason, (),
+                         0.0, 0.0, error=str(exc)), None)
+
+    def summary(self) -> str:
+        seconds = max(1e-9, time.perf_counter() - self._began)
+        work = max(1e-9, self._prepare_ms + self._infer_ms)
+        devices = ", ".join("%s (%d)" % item for item in self._devices.most_common())
+        told = self.classified + self.failed
+        text = "%d classified, %d failed, %d skipped in %.1f s: %.1f pictures/s" % (
+            self.classified, self.failed, self.skipped, seconds, told / seconds)
+        return text + "; of the work %.0f %% preparing, %.0f %% inference; device %s" % (
+            100 * self._prepare_ms / work, 100 * self._infer_ms / work, devices or "none")
+
+    def close(self) -> None:
+        for file in self._files:
+            file.close()
+
+
+def run(classifier: "Classifier", args: argparse.Namespace) -> int:
+    """Classify all pictures that the arguments mean.
+
+    :returns: 0 all classified, 1 some failed
+    """
+    import warnings
+
+    from PIL import Image
+
+    # Pillow warns of large pictures on two lines; those too large to be safe are an error of their own.
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    many = sources.are_many(args.images) or bool(args.csv or args.jsonl or args.sort_into or args.progress)
+    report = Report(classifier, args)
+    bar = _bar(args) if args.progress and sys.stderr.isatty() else None
+    waiting: "Deque[sources.Source]" = deque()      # handed out, and not yet answered
+
+    def pictures() -> Iterator[Any]:
+        for source in sources.expand(args.images, args.recursive):
+            if isinstance(source, ImageError):
+                waiting.append(source)
+            elif report.is_done(name_of(source)):
+                report.skipped += 1
+            else:
+                waiting.append(source)
+                yield source
+
+    def tell_of_those_without_a_picture() -> None:
+        while waiting:
+            source = waiting[0]
+            if not isinstance(source, ImageError):
+                break
+            report.fail(source)
+            waiting.popleft()
+
+    try:
+        for result in _results(classifier, pictures(), args, one=len(args.images) == 1 and not many):
+            tell_of_those_without_a_picture()
+            report.tell(result, waiting.popleft())
+            if bar is not None:
+                bar.update(report.classified + report.failed - bar.n)
+        tell_of_those_without_a_picture()
+    except CoralClassifyError as exc:
+        print("coral-classify: %s" % printable(str(exc)), file=sys.stderr)
+        return 1
+    finally:
+        if bar is not None:
+            bar.close()
+        report.close()
+        if many:
+            print("coral-classify: %s" % report.summary(), file=sys.stderr)
+    return 1 if report.failed else 0
+
+
+def _results(classifier: "Classifier", pictures: Iterable[Any], args: argparse.Namespace,
+             one: bool) -> Iterator[Result]:
+    if not one:
+        yield from classifier.stream(pictures, top_k=args.top_k, threshold=args.threshold, allow=args.allow,
+                                     deny=args.deny, region=args.region, rotate=args.rotate)
+        return
+    for picture in pictures:    # a single one starts sooner without threads
+        try:
+            yield classifier.classify(picture, top_k=args.top_k, threshold=args.threshold, allow=args.allow,
+                                      deny=args.deny, region=args.region, rotate=args.rotate)
+        except CoralClassifyError as exc:
+            if classifier.closed:
+                raise
+            yield Result(name_of(picture), classifier.model, classifier.device, classifier.device_reason, (), 0.0, 0.0,
+                         error=str(exc))
+
+
+def _bar(args: argparse.Namespace) -> Any:
+    from tqdm import tqdm
+
+    return tqdm(total=sources.number_of(args.images, args.recursive), unit="picture")
