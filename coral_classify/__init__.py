@@ -15,6 +15,7 @@ _NAMES = {
     "Classifier": "classifier",
     "list_devices": "devices",
     "AcceleratorRecord": "devices",
+    "Pool": "pool",
     "Result": "types",
     "Prediction": "types",
     "Preprocessing": "types",

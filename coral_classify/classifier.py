@@ -171,8 +171,8 @@ class Classifier:
         """
         if top_k < 1:
             raise UsageError("top_k must be at least 1, got %r" % (top_k,))
-        among = self._among(allow, deny)
-        return self._answer(image, self._ready(image, region, rotate), top_k, threshold, among)
+        among = self.among(allow, deny)
+        return self.answered(image, self.prepared(image, region, rotate), top_k, threshold, among)
 
     def stream(
         self,
@@ -206,11 +206,11 @@ class Classifier:
             if value is not None and value < 1:
                 raise UsageError("%s must be at least 1, got %r" % (name, value))
         self.check(top_k=top_k, region=region, rotate=rotate)
-        among = self._among(allow, deny)
+        among = self.among(allow, deny)
         spec = self._session.input
         size = spec.dtype.itemsize * spec.shape[1] * spec.shape[2] * spec.shape[3]
         ahead = max(1, min(ahead, max_bytes // size))
-        prepared = run_ahead(lambda picture: self._ready(picture, region, rotate), pictures, ahead=ahead,
+        prepared = run_ahead(lambda picture: self.prepared(picture, region, rotate), pictures, ahead=ahead,
                              threads=min(ahead, decoders or usable_cores()))
         return self._answers(prepared, top_k, threshold, among)
 
@@ -219,7 +219,7 @@ class Classifier:
         try:
             for picture, ready in prepared:
                 try:
-                    result = self._answer(picture, ready.result(), top_k, threshold, among)
+                    result = self.answered(picture, ready.result(), top_k, threshold, among)
                 except CoralClassifyError as exc:
                     if self.closed:
                         raise
@@ -229,7 +229,11 @@ class Classifier:
         finally:
             prepared.close()    # type: ignore[attr-defined]
 
-    def _ready(self, image: Picture, region: Optional[Sequence[float]], rotate: int) -> "_Ready":
+    def prepared(self, image: Picture, region: Optional[Sequence[float]], rotate: int) -> "_Ready":
+        """The first half of :meth:`classify`, which needs no device; for streams.
+
+        :raises ImageError, UsageError:
+        """
         started = time.perf_counter()
         height, width = self._session.input.shape[1:3]
         prepared = prepare(image, (width, height), fit=self._fit, region=region, rotate=rotate, fill=self._fill)
@@ -248,8 +252,14 @@ class Classifier:
             saturated=self._table.saturated(prepared.pixels),
         ))
 
-    def _answer(self, image: Picture, ready: "_Ready", top_k: int, threshold: Optional[float],
-                among: Optional[List[int]]) -> Result:
+    def answered(self, image: Picture, ready: "_Ready", top_k: int, threshold: Optional[float],
+                 among: Optional[List[int]]) -> Result:
+        """The second half of :meth:`classify`: inference and decoding; for streams.
+
+        :param ready: what :meth:`prepared` gave for the picture
+        :param among: what :meth:`among` gave
+        :raises EngineError, DeviceError, SessionClosed:
+        """
         started = time.perf_counter()
         output = self._session.run(ready.tensor)
         answer = self._session.answer
@@ -286,7 +296,7 @@ class Classifier:
         check_rotate(rotate)
         if region is not None:
             check_region(region)
-        self._among(allow, deny)
+        self.among(allow, deny)
 
     def close(self) -> None:
         """Release the model and the device.  May be called twice."""
@@ -295,6 +305,11 @@ class Classifier:
     @property
     def closed(self) -> bool:
         return self._session.closed
+
+    @property
+    def trouble(self) -> Optional[str]:
+        """Why the wanted device is away at present; None if it is there."""
+        return getattr(self._session, "trouble", None)
 
     def __enter__(self) -> "Classifier":
         return self
@@ -305,8 +320,12 @@ class Classifier:
     def _label(self, class_id: int) -> str:
         return (self.labels[class_id] if self.labels else "") or str(class_id)
 
-    def _among(self, allow: Optional[Iterable[Union[str, int]]],
-               deny: Optional[Iterable[Union[str, int]]]) -> Optional[List[int]]:
+    def among(self, allow: Optional[Iterable[Union[str, int]]],
+              deny: Optional[Iterable[Union[str, int]]]) -> Optional[List[int]]:
+        """The ids of the classes to consider; None: all.
+
+        :raises UsageError: for a class that the model has not got
+        """
         if allow is None and deny is None:
             return None
         classes = self._session.output.shape[1]

@@ -14,9 +14,11 @@ __all__ = ["main", "COMMANDS"]
 
 # name -> what `coral-classify --help` says of it
 COMMANDS = {
+    "bench": "measure cold start, stages and pictures per second on this machine",
     "devices": "list the Edge TPUs, and the state in which each is",
     "doctor": "find out why an Edge TPU does not work, and what mends it",
-    "models": "list published models; pull one by name",
+    "models": "models by name: list, pull, info, verify, remove, add",
+    "watch": "classify the pictures that arrive in a folder",
 }
 
 

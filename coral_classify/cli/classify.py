@@ -5,7 +5,7 @@ import argparse
 import logging
 import os
 import sys
-from typing import TYPE_CHECKING, Any, List, Optional
+from typing import TYPE_CHECKING, Any, Callable, List, Optional
 
 from . import COMMANDS
 
@@ -13,14 +13,24 @@ if TYPE_CHECKING:
     from ..classifier import Classifier
     from ..types import Result
 
-__all__ = ["add_options", "main", "open_classifier", "print_table", "printable"]
+__all__ = ["add_options", "guarded", "main", "open_classifier", "print_table", "printable"]
 
 
 def main(argv: List[str]) -> int:
     args = _parser().parse_args(argv)
     # Engine and NumPy load only now: --help and wrong options answer at once.
-    from ..errors import CoralClassifyError, UsageError
     from .many import run
+
+    code = guarded(args, run)
+    if code < 2 and args.model is None and not args.json:
+        print("coral-classify: the package's own model knows 73 kinds of things; for 1000: coral-classify models "
+              "pull efficientnet-edgetpu-s, then --model efficientnet-edgetpu-s", file=sys.stderr)
+    return code
+
+
+def guarded(args: argparse.Namespace, work: "Callable[[Classifier, argparse.Namespace], int]") -> int:
+    """Open the classifier that the options describe, do the *work*, and turn errors into a line and an exit code."""
+    from ..errors import CoralClassifyError, UsageError
 
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("coral-classify: %(message)s"))
@@ -30,18 +40,13 @@ def main(argv: List[str]) -> int:
     logging.getLogger("coral_classify.supervised").setLevel(logging.INFO)
     try:
         with open_classifier(args) as classifier:
-            code = run(classifier, args)
+            return work(classifier, args)
     except UsageError as exc:
         print("coral-classify: %s" % exc, file=sys.stderr)
         return 2
     except CoralClassifyError as exc:
         print("coral-classify: %s" % printable(str(exc)), file=sys.stderr)
         return 1
-    else:
-        if args.model is None and not args.json:
-            print("coral-classify: the package's own model knows 73 kinds of things; for 1000: coral-classify models "
-                  "pull efficientnet-edgetpu-s, then --model efficientnet-edgetpu-s", file=sys.stderr)
-        return code
     finally:
         logger.removeHandler(handler)
 

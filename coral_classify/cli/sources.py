@@ -15,7 +15,7 @@ from typing import BinaryIO, Callable, Iterable, Iterator, List, Optional, Tuple
 
 from ..errors import ImageError
 
-__all__ = ["EXTENSIONS", "Source", "are_many", "expand", "number_of"]
+__all__ = ["EXTENSIONS", "Source", "are_many", "expand", "number_of", "pictures_in"]
 
 _Member = Tuple[str, int, Callable[[], Optional[bytes]]]      # name, size unpacked, what reads it
 # A path that the classifier opens, or an open picture with a name, or the reason why there is none.
@@ -58,7 +58,7 @@ def expand(arguments: Iterable[str], recursive: bool) -> Iterator[Source]:
 def _named(name: str, recursive: bool) -> Iterator[Source]:
     if os.path.isdir(name):
         found = False
-        for path in _folder(name, recursive):
+        for path in pictures_in(name, recursive):
             found = True
             yield path
         if not found:
@@ -76,7 +76,7 @@ def _named(name: str, recursive: bool) -> Iterator[Source]:
         yield name
 
 
-def _folder(folder: str, recursive: bool) -> Iterator[str]:
+def pictures_in(folder: str, recursive: bool) -> Iterator[str]:
     """Its pictures, by the ends of their names; what begins with a dot is hidden."""
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
@@ -87,7 +87,7 @@ def _folder(folder: str, recursive: bool) -> Iterator[str]:
             continue
         if entry.is_dir(follow_symlinks=False):
             if recursive:
-                yield from _folder(entry.path, recursive)
+                yield from pictures_in(entry.path, recursive)
         elif entry.name.lower().endswith(EXTENSIONS):
             yield entry.path
 
