@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import re
 import threading
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
@@ -85,13 +86,22 @@ def _import(name: str) -> Engine:
 def _works_with_numpy(name: str) -> bool:
     if int(np.__version__.split(".")[0]) < 2:
         return True
-    from importlib import metadata  # NumPy 2 needs Python 3.9, where this module exists
+    numbers = re.findall(r"\d+", _installed_version(name))[:2]
+    if len(numbers) < 2:
+        return True     # not known: the import will tell
+    return [int(n) for n in numbers] > ([2, 14] if name == "tflite-runtime" else [1, 0])
 
-    try:
-        numbers = [int(n) for n in metadata.version(name).split(".")[:2]]
-    except (metadata.PackageNotFoundError, ValueError):
-        return True
-    return numbers > ([2, 14] if name == "tflite-runtime" else [1, 0])
+
+def _installed_version(name: str) -> str:
+    """From the name of the distribution's folder: importlib.metadata would load the whole of ``email`` for it."""
+    spec = importlib.util.find_spec(_MODULES[name])
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        beside = os.path.dirname(os.path.abspath(folder))
+        for entry in os.listdir(beside):
+            found = re.match(re.escape(_MODULES[name]) + r"-(.+)\.dist-info$", entry, re.IGNORECASE)
+            if found:
+                return found.group(1)
+    return ""
 
 
 def usable_cores() -> int:

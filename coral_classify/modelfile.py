@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import zipfile
 from pathlib import Path
 from typing import Any, List, NamedTuple, Optional, Tuple, Union
 
@@ -184,6 +183,10 @@ def _labels(graph: Table, path: Path) -> Optional[Tuple[str, ...]]:
         # A file without a locale is the default one; it goes first.
         files = sorted(tensor.tables(6), key=lambda file: file.string(3) or "")
         names += [file.string(0) or "" for file in files if file.scalar(2, "int8") == _AXIS_LABELS]
+    if not names:
+        return None
+    import zipfile  # only files with labels inside need it
+
     try:
         with zipfile.ZipFile(str(path)) as archive:
             for name in names:

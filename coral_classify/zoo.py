@@ -12,19 +12,22 @@ import os
 import re
 import shutil
 from pathlib import Path
-from typing import BinaryIO, Callable, List, NamedTuple, Optional, Tuple, Union
-from urllib.parse import quote, urljoin, urlsplit
+from typing import TYPE_CHECKING, BinaryIO, Callable, List, NamedTuple, Optional, Tuple, Union
 
 from . import passports
-from .download import Progress, bring, locked
 from .errors import ModelError, UsageError, ZooError
 from .locations import find, home
 from .modelfile import compiled_path, read_model, twin_path
 from .passports import Passport
 
+# Downloads (sockets, TLS) are imported where they happen: a picture that needs none starts sooner.
+if TYPE_CHECKING:
+    from .download import Progress
+
 __all__ = ["Wanted", "add", "by_name", "damaged", "files_of", "installed", "names", "pull", "remove"]
 
 _BLOCK = 1 << 16
+_SAFE = ("https://",)       # where files come from if nobody names another place
 
 
 class Wanted(NamedTuple):
@@ -67,7 +70,7 @@ def installed(passport: Passport) -> Optional[Path]:
 
 
 def pull(name: str, source: Optional[str] = None,
-         progress: Optional[Callable[[Wanted], Optional[Progress]]] = None) -> List[Wanted]:
+         progress: "Optional[Callable[[Wanted], Optional[Progress]]]" = None) -> List[Wanted]:
     """Bring all files of a model into the user's folder.  Files that are there already are verified, not fetched.
 
     :param source: a folder that holds the files, or a URL of one; None: ``CORAL_CLASSIFY_MIRROR``, else the
@@ -76,6 +79,8 @@ def pull(name: str, source: Optional[str] = None,
     :returns: the files that a folder *source* lacks; a model needs only one of its two files
     :raises ZooError: unknown name, wrong bytes, unreachable, no space, …; nothing bad is left under a good name
     """
+    from .download import locked
+
     passport = by_name(name)
     if passport is None or passport.own:
         raise ZooError("no published model is called %r; coral-classify models lists them" % name)
@@ -83,7 +88,7 @@ def pull(name: str, source: Optional[str] = None,
         return []
     place = source or os.environ.get("CORAL_CLASSIFY_MIRROR") or passports.address()
     is_url = "://" in place
-    if is_url and urlsplit(place).scheme != "https" and source is None:
+    if is_url and not place.lower().startswith(_SAFE) and source is None:
         raise ZooError("mirror %s: only https is accepted; name it with --from to take it all the same" % place)
     if not is_url and not Path(place).is_dir():
         raise ZooError("%s: no such folder; give the folder that holds %s"
@@ -104,8 +109,12 @@ def pull(name: str, source: Optional[str] = None,
 
 
 def _bring_one(wanted: Wanted, place: str, is_url: bool,
-               progress: Optional[Callable[[Wanted], Optional[Progress]]]) -> bool:
+               progress: "Optional[Callable[[Wanted], Optional[Progress]]]") -> bool:
     """False if a folder has not got it."""
+    from urllib.parse import quote, urljoin
+
+    from .download import bring
+
     if is_right(wanted):
         return True
     source: Union[str, Path, None]
@@ -208,6 +217,8 @@ def add(file: Union[str, "os.PathLike[str]"], *, labels: Union[str, "os.PathLike
         if not Path(labels).is_file():
             raise UsageError("labels %s: no such file" % labels)
         entry["label_pin"] = {"git_blob": passports.git_blob_id(Path(labels))}
+    from .download import locked
+
     try:
         with locked(home() / "models"):
             for role, where in files.items():

@@ -9,11 +9,12 @@ import glob
 import io
 import os
 import sys
-import tarfile
-import zipfile
-from typing import BinaryIO, Callable, Iterable, Iterator, List, Optional, Tuple, Union
+from typing import TYPE_CHECKING, BinaryIO, Callable, Iterable, Iterator, List, Optional, Tuple, Union
 
 from ..errors import ImageError
+
+if TYPE_CHECKING:
+    import tarfile
 
 __all__ = ["EXTENSIONS", "Source", "are_many", "expand", "number_of", "pictures_in"]
 
@@ -127,6 +128,9 @@ def _open_picture(name: str, content: bytes) -> BinaryIO:
 
 def _archive(name: str) -> Iterator[Source]:
     """The pictures in it, in its order, as ``archive.zip!folder/picture.jpg``; nothing is written to disk."""
+    import tarfile
+    import zipfile
+
     try:
         members = _zip_members(name) if name.lower().endswith(".zip") else _tar_members(name)
         for member, size, read in members:
@@ -145,6 +149,8 @@ def _archive(name: str) -> Iterator[Source]:
 
 
 def _zip_members(name: str) -> Iterator["_Member"]:
+    import zipfile
+
     with zipfile.ZipFile(name) as archive:
         for info in archive.infolist():
             if not info.is_dir():
@@ -152,12 +158,14 @@ def _zip_members(name: str) -> Iterator["_Member"]:
 
 
 def _tar_members(name: str) -> Iterator["_Member"]:
+    import tarfile
+
     with tarfile.open(name) as archive:
         for info in archive:
             if info.isfile():
                 yield info.name, info.size, functools.partial(_extracted, archive, info)
 
 
-def _extracted(archive: tarfile.TarFile, info: tarfile.TarInfo) -> Optional[bytes]:
+def _extracted(archive: "tarfile.TarFile", info: "tarfile.TarInfo") -> Optional[bytes]:
     file = archive.extractfile(info)
     return file.read(_MEMBER_LIMIT) if file is not None else None
