@@ -8,7 +8,11 @@ MODEL ?=
 # A folder with the model's files, for machines without a network; empty: download them.
 MODELS ?= $(wildcard ../shared/testdata/models)
 
-.PHONY: run test check clean
+# What `make bench` measures with: a quantized classifier and a JPEG.
+BENCH_MODEL ?= $(wildcard ../shared/testdata/models/mobilenet_v2_1.0_224_quant.tflite)
+BENCH_PICTURE ?= $(wildcard ../shared/testdata/images/parrot.jpg)
+
+.PHONY: run test bench check clean
 
 run: $(VENV)/installed
 	$(if $(MODEL),$(BIN)/coral-classify models pull $(MODEL) $(if $(MODELS),--from $(MODELS)))
@@ -16,6 +20,10 @@ run: $(VENV)/installed
 
 test: $(VENV)/tested
 	$(BIN)/python -m pytest -q
+
+bench: $(VENV)/installed
+	$(if $(BENCH_MODEL),,$(error name a model: make bench BENCH_MODEL=X.tflite BENCH_PICTURE=Y.jpg))
+	$(BIN)/python benchmarks/compare.py $(BENCH_MODEL) $(BENCH_PICTURE) $(BENCH_WAYS)
 
 check: $(VENV)/checked
 	$(BIN)/ruff check .
@@ -25,7 +33,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --upgrade pip
 
-$(VENV)/installed: $(VENV)/bin/python setup.py $(wildcard coral_classify/*.py coral_classify/cli/*.py models/*)
+$(VENV)/installed: $(VENV)/bin/python setup.py $(wildcard coral_classify/*.py coral_classify/cli/*.py models/* labels/*)
 	$(BIN)/python -m pip install -q .
 	touch $@
 
