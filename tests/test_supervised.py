@@ -13,7 +13,7 @@ import time
 import numpy as np
 import pytest
 import worker_factories
-from worker_tools import check_stream, children_of, descriptors, never_resting, quick, supervised, wait_until
+from worker_tools import KILLS, check_stream, children_of, descriptors, never_resting, quick, supervised, wait_until
 
 from coral_classify.errors import (
     DeadlineExceeded,
@@ -413,14 +413,14 @@ def test_a_picture_that_always_crashes_the_cpu_engine_gets_an_error():
 # ---- kills
 
 
-def test_a_hundred_kills_at_random_moments_lose_nothing():
+def test_kills_at_random_moments_lose_nothing():
     """While it works, while it is being opened, while the twin stands in."""
     with supervised({"sleep": 0.001}, twin=TWIN) as session:
         stop = threading.Event()
         kills = []
 
         def killer():
-            while not stop.is_set() and len(kills) < 100:
+            while not stop.is_set() and len(kills) < KILLS:
                 time.sleep(random.uniform(0, 0.4))
                 living = children_of(os.getpid())
                 if living:

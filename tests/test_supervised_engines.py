@@ -64,7 +64,7 @@ def test_a_thousand_pictures_survive_four_faults(way, policy, reference, tmp_pat
         twin=describe(engine, "cpu"),
         on_device_loss=policy,
         factory="worker_factories:interpreted",
-        limits=quick(run_s=2.0, first_s=2.0),
+        limits=quick(run_s=1.0, first_s=1.5),
         health=never_resting(),
         on_event=events.append,
     ) as session:

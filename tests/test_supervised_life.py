@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import worker_factories
-from worker_tools import check_stream, marked, new_mark, start_script, supervised, wait_until
+from worker_tools import KILLS, check_stream, marked, new_mark, start_script, supervised, wait_until
 
 from coral_classify.errors import SessionClosed
 
@@ -87,7 +87,7 @@ def test_a_killed_parent_takes_its_worker_along(script, description, mark):
 
 def test_parents_killed_at_random_moments_leave_nothing_behind(mark):
     before = shared_memory()
-    left = 100
+    left = KILLS
     while left:
         processes = []
         for _ in range(min(left, 10)):

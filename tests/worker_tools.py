@@ -17,6 +17,8 @@ from coral_classify.supervised import Limits, SupervisedSession
 
 HERE = Path(__file__).resolve().parent
 MARK = "CORAL_CLASSIFY_TEST_MARK"
+# How many processes the tests shoot at random moments; the proof is a hundred: CORAL_CLASSIFY_KILLS=100.
+KILLS = int(os.environ.get("CORAL_CLASSIFY_KILLS", "20"))
 
 
 def quick(**changes):
