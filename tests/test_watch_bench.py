@@ -23,7 +23,7 @@ def test_watch_classifies_what_arrives_once_it_is_whole(model, any_engine, tmp_p
     content = (incoming / "first.png").read_bytes()
     process = subprocess.Popen(
         [sys.executable, "-m", "coral_classify", "watch", str(incoming), "--jsonl", str(out), "--model", str(model),
-         "--device", "cpu", "--interval", "0.2"], env=dict(os.environ, PYTHONPATH=str(REPOSITORY)),
+         "--device", "cpu", "--interval", "0.8"], env=dict(os.environ, PYTHONPATH=str(REPOSITORY)),
         stderr=subprocess.PIPE)
 
     def names():
