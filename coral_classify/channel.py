@@ -1,18 +1,16 @@
-"""The wire between a process and its worker: small frames over a socket pair, tensors in shared memory.
+"""The wire between a process and its worker: small frames over a socket pair, input tensors in shared memory.
 
 Both ends use this module.  It knows sockets, memory and NumPy, and nothing of models, policies or devices.
-The shared memory never has a name in a file system, so that no kind of death can leave it behind.
+Outputs travel in the frames: they are small, and a worker that is late or mad can spoil none but its own.
 """
 
 from __future__ import annotations
 
+import array
 import json
-import mmap
-import os
 import socket
 import struct
-import tempfile
-from typing import Any, Dict, NamedTuple, Optional
+from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -22,33 +20,40 @@ from .types import Quantization, TensorSpec
 __all__ = [
     "OPEN",
     "READY",
+    "TAKE",
+    "DROP",
     "RUN",
     "DONE",
     "FAILED",
     "QUIT",
     "Frame",
     "Wire",
-    "Area",
-    "make_memory",
+    "place_to_payload",
+    "place_from_payload",
+    "output_from_payload",
     "spec_to_json",
     "spec_from_json",
     "error_to_json",
     "error_from_json",
 ]
 
-OPEN, READY, RUN, DONE, FAILED, QUIT = range(1, 7)
+# OPEN a session; it is READY.  TAKE memory with input tensors (its descriptor travels along), DROP it.  RUN on
+# one of these tensors; that is DONE (with the output), or FAILED (as may be OPEN).  QUIT.
+OPEN, READY, TAKE, DROP, RUN, DONE, FAILED, QUIT = range(1, 9)
 
-_HEADER = struct.Struct("<IIQ")  # kind, length of the payload in bytes, number of the request
-_LONGEST_PAYLOAD = 1 << 20
-_ALIGNMENT = 4096
+_HEADER = struct.Struct("<IIQ")  # kind, length of the payload in bytes, number of the request or memory
+_PLACE = struct.Struct("<QI")  # number of the memory, slot in it
+_LONGEST_PAYLOAD = 1 << 24
+_SPACE = socket.CMSG_SPACE(array.array("i").itemsize) if hasattr(socket, "CMSG_SPACE") else 0
 
 
 class Frame(NamedTuple):
-    """One message: what it is, which request it belongs to, and a JSON payload (often empty)."""
+    """One message: what it is, which request or memory it is about, and a payload (often empty)."""
 
     kind: int
     number: int
     payload: bytes
+    descriptor: int = -1  # of the memory, with TAKE; the receiver closes it
 
 
 class Wire:
@@ -64,10 +69,15 @@ class Wire:
     def fileno(self) -> int:
         return self._socket.fileno()
 
-    def send(self, kind: int, number: int = 0, payload: bytes = b"") -> None:
-        """Send one frame.  Frames are far smaller than the socket's buffer: this does not block."""
+    def send(self, kind: int, number: int = 0, payload: bytes = b"", descriptor: Optional[int] = None) -> None:
+        """Send one frame.  A parent's frames are far smaller than the socket's buffer: it does not block."""
+        frame = _HEADER.pack(kind, len(payload), number) + payload
         try:
-            self._socket.sendall(_HEADER.pack(kind, len(payload), number) + payload)
+            if descriptor is not None:
+                rights = array.array("i", [descriptor])
+                sent = self._socket.sendmsg([frame], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+                frame = frame[sent:]
+            self._socket.sendall(frame)
         except (OSError, ValueError) as exc:
             raise EOFError("the other end is gone") from exc
 
@@ -78,7 +88,7 @@ class Wire:
         """
         if self._socket.gettimeout() != timeout_s:
             self._socket.settimeout(timeout_s)
-        self._fill(self._header)
+        rights = self._fill(self._header, _SPACE)
         kind, length, number = _HEADER.unpack(self._header)
         if not OPEN <= kind <= QUIT or length > _LONGEST_PAYLOAD:
             raise EOFError("the other end sent what is no frame")
@@ -87,20 +97,29 @@ class Wire:
             body = bytearray(length)
             self._fill(body)
             payload = bytes(body)
-        return Frame(kind, number, payload)
+        return Frame(kind, number, payload, rights[0] if rights else -1)
 
-    def _fill(self, buffer: bytearray) -> None:
+    def _fill(self, buffer: bytearray, space: int = 0) -> "array.array[int]":
+        """Receive until *buffer* is full.
+
+        :param space: for control messages: descriptors come with the first byte of their frame
+        :returns: the descriptors that came along
+        """
         view = memoryview(buffer)
+        rights = array.array("i")
         while view:
             try:
-                got = self._socket.recv_into(view)
+                got, ancillary, _, _ = self._socket.recvmsg_into([view], space)
             except socket.timeout:
                 raise
             except (OSError, ValueError) as exc:
                 raise EOFError("the other end is gone") from exc
             if not got:
                 raise EOFError("the other end is gone")
+            for _, _, data in ancillary:
+                rights.frombytes(data)
             view = view[got:]
+        return rights
 
     def hang_up(self) -> None:
         """End a ``receive`` that waits in another thread, whoever else holds the other end."""
@@ -113,55 +132,26 @@ class Wire:
         self._socket.close()
 
 
-def make_memory() -> int:
-    """A file descriptor of anonymous memory that a child can inherit.  It never had a name."""
-    # os.memfd_create came with Python 3.8 and exists on Linux only.  Its pages are not bounded by the size
-    # of /dev/shm, which containers keep at 64 MB.
-    create = getattr(os, "memfd_create", None)
-    if create is not None:
-        try:
-            return int(create("coral_classify"))
-        except OSError:  # a kernel or a seccomp filter without it
-            pass
-    folder = "/dev/shm" if os.path.isdir("/dev/shm") and os.access("/dev/shm", os.W_OK) else None
-    with tempfile.TemporaryFile(prefix="coral_classify-", dir=folder) as file:  # O_TMPFILE: no name
-        return os.dup(file.fileno())
+def place_to_payload(memory: int, slot: int) -> bytes:
+    """Where the input tensor of a RUN lies."""
+    return _PLACE.pack(memory, slot)
 
 
-class Area:
-    """One input and one output tensor in memory that two processes share.
+def place_from_payload(payload: bytes) -> Tuple[int, int]:
+    """Number of the memory, and slot in it."""
+    memory, slot = _PLACE.unpack(payload)
+    return memory, slot
 
-    :param descriptor: of the memory; stays the caller's
-    :param create: True on the side that gives it its size
+
+def output_from_payload(payload: bytes, spec: TensorSpec) -> "np.ndarray[Any, Any]":
+    """The output tensor that came with DONE.
+
+    :raises EOFError: if it has not the size of *spec*
     """
-
-    def __init__(self, descriptor: int, input: TensorSpec, output: TensorSpec, *, create: bool) -> None:
-        input_bytes = _bytes_of(input)
-        offset = -(-input_bytes // _ALIGNMENT) * _ALIGNMENT
-        size = offset + max(1, _bytes_of(output))
-        if create:
-            os.ftruncate(descriptor, size)
-            if hasattr(os, "posix_fallocate"):
-                # Else a full /dev/shm would show as SIGBUS at the first picture, not as an error here.
-                os.posix_fallocate(descriptor, 0, size)
-        self._map = mmap.mmap(descriptor, size)
-        self.input: "np.ndarray[Any, Any]" = np.ndarray(input.shape, input.dtype, self._map, 0)
-        self.output: "np.ndarray[Any, Any]" = np.ndarray(output.shape, output.dtype, self._map, offset)
-
-    def close(self) -> None:
-        """Unmap.  The arrays must not be used afterwards."""
-        del self.input, self.output
-        try:
-            self._map.close()
-        except BufferError:  # a view is still held elsewhere: it goes with that view
-            pass
-
-
-def _bytes_of(spec: TensorSpec) -> int:
-    size = int(spec.dtype.itemsize)
-    for extent in spec.shape:
-        size *= int(extent)
-    return size
+    try:
+        return np.frombuffer(bytearray(payload), spec.dtype).reshape(spec.shape)
+    except ValueError as exc:
+        raise EOFError("the other end sent an output of another size") from exc
 
 
 def spec_to_json(spec: TensorSpec) -> Dict[str, Any]:

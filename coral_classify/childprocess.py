@@ -12,12 +12,15 @@ import socket
 import threading
 import time
 import weakref
-from typing import Any, Dict, List, Optional
+from collections import deque
+from typing import Any, Deque, Dict, List, Optional
 
 import numpy as np
 
 from . import channel
+from .errors import EngineError
 from .hostprocess import Host, borrow
+from .tensors import Memory, SharedTensor, shared_tensors
 
 __all__ = ["Child", "ChildDied", "ChildHung"]
 
@@ -45,23 +48,22 @@ class Child:
         self.requests = 0
         self.proven = bool(order["prove"])
         self._in_use = threading.Lock()  # held during a request: no descriptor is closed under it
-        self._pending = False  # a request was sent whose answer nobody has read
+        self._sent: Deque[int] = deque()  # numbers of the requests whose answers nobody has read
+        self._announced: "Optional[np.ndarray[Any, Any]]" = None  # the tensor of the last of them, if it is meant yet
+        self._given: "Dict[int, weakref.ref[Memory]]" = {}  # what the worker has mapped
+        self._own: "Optional[np.ndarray[Any, Any]]" = None  # for tensors from elsewhere; None until it is ready
         self._buried = False
         self._code: Optional[int] = None
-        self._area: Optional[channel.Area] = None
         self._host: Host = borrow(key)
-        self._memory = -1
         try:
-            self._memory = channel.make_memory()
             mine, theirs = socket.socketpair()
         except BaseException:
-            self._close_memory()
             self._host.give_back()
             raise
         self._wire = channel.Wire(mine)
         _alive.add(self)
         with theirs:
-            self._host.move_in(theirs, self._memory)
+            self._host.move_in(theirs)
         try:
             self._wire.send(channel.OPEN, 0, json.dumps(order).encode("ascii"))
         except EOFError:
@@ -79,13 +81,13 @@ class Child:
     @property
     def busy(self) -> bool:
         """A request was sent, and nobody has read its answer yet."""
-        return self._pending
+        return bool(self._sent)
 
     def finish_opening(self) -> None:
         """Read the frame that tells how opening went; call it when ``control`` is readable.
 
         :raises ChildDied: if it died instead
-        :raises CoralClassifyError: what the factory raised in the child
+        :raises CoralClassifyError: what the factory raised in the child, or that there is no memory to share with it
         """
         try:
             # A frame has begun to arrive; its rest follows at once.
@@ -99,38 +101,73 @@ class Child:
         self._host.names.add(self.device)
         self.input = channel.spec_from_json(ready["input"])
         self.output = channel.spec_from_json(ready["output"])
-        self._area = channel.Area(self._memory, self.input, self.output, create=False)
+        try:
+            (self._own,) = shared_tensors(self.input, 1)
+        except OSError as exc:
+            raise EngineError("no memory to share with a worker process: %s" % exc) from exc
 
-    def request(self, tensor: "np.ndarray[Any, Any]", timeout_s: float) -> "np.ndarray[Any, Any]":
-        """Run once in the child; a copy of its answer.
+    def request(
+        self,
+        tensor: "np.ndarray[Any, Any]",
+        timeout_s: float,
+        then: "Optional[np.ndarray[Any, Any]]" = None,
+    ) -> "np.ndarray[Any, Any]":
+        """Run once in the child; its answer, which stays the caller's.
 
+        :param tensor: is copied unless it is a :class:`SharedTensor`
+        :param then: the tensor of the next request, if that is known and shared: the child begins with it as soon as it
+            has this answer, and need not wait for us.  Its content must not change before it was asked for.
         :raises ChildDied: it is gone
         :raises ChildHung: no answer within *timeout_s*
         :raises CoralClassifyError: what the session raised in the child
         """
         with self._in_use:
-            if self._area is None:
+            if self._own is None:
                 raise ChildDied()
             try:
-                if self._pending:  # Ctrl-C broke the last request off: its input is still in use
-                    self._wire.receive(timeout_s)
-                    self._pending = False
-                self._area.input[...] = tensor
-                self.requests += 1
-                number = self.requests
-                self._pending = True
-                self._wire.send(channel.RUN, number)
-                frame = self._wire.receive(timeout_s)
-                self._pending = False
+                if self._announced is not tensor:
+                    # Broken off by Ctrl-C, or not meant any more: these answers are nobody's.
+                    while self._sent:
+                        self._answer(timeout_s)
+                    if isinstance(tensor, SharedTensor):
+                        self._send(tensor)
+                    else:  # no local name for our own: a traceback would keep its memory
+                        self._own[...] = tensor
+                        self._send(self._own)
+                self._announced = None
+                if isinstance(then, SharedTensor):
+                    self._send(then)
+                frame = self._answer(timeout_s)
+                if isinstance(then, SharedTensor):
+                    self._announced = then
+                if frame.kind == channel.FAILED:
+                    raise channel.error_from_json(frame.payload)
+                return channel.output_from_payload(frame.payload, self.output)
             except EOFError as exc:
                 raise ChildDied() from exc
             except socket.timeout as exc:
                 raise ChildHung() from exc
-            if frame.number != number:
-                raise ChildDied()
-            if frame.kind == channel.FAILED:
-                raise channel.error_from_json(frame.payload)
-            return self._area.output.copy()
+
+    def _send(self, tensor: "Any") -> None:
+        memory = tensor.memory
+        if memory.number not in self._given:
+            for number, given in list(self._given.items()):
+                if given() is None:
+                    self._wire.send(channel.DROP, number)
+                    del self._given[number]
+            layout = json.dumps(memory.slots).encode("ascii")
+            self._wire.send(channel.TAKE, memory.number, layout, memory.descriptor)
+            self._given[memory.number] = weakref.ref(memory)
+        self.requests += 1
+        self._sent.append(self.requests)
+        self._wire.send(channel.RUN, self.requests, channel.place_to_payload(memory.number, tensor.slot))
+
+    def _answer(self, timeout_s: float) -> channel.Frame:
+        """The answer to the oldest request."""
+        frame = self._wire.receive(timeout_s)
+        if frame.number != self._sent.popleft():
+            raise EOFError("the other end has lost count")
+        return frame
 
     def listen(self) -> bool:
         """Read what the process says, without waiting.  False at the end."""
@@ -171,10 +208,7 @@ class Child:
         with self._in_use:  # a request in progress has ended by this
             _alive.discard(self)
             self._wire.close()
-            self._close_memory()
-            if self._area is not None:
-                self._area.close()
-                self._area = None
+            self._own = self._announced = None
         self._host.give_back()
         return self._code
 
@@ -196,12 +230,6 @@ class Child:
     def abandon(self) -> None:
         """In a forked child of ours: close what was inherited."""
         self._wire.close()
-        self._close_memory()
-
-    def _close_memory(self) -> None:
-        if self._memory >= 0:
-            os.close(self._memory)
-            self._memory = -1
 
 
 _alive: "weakref.WeakSet[Child]" = weakref.WeakSet()

@@ -22,8 +22,8 @@ from typing import (
 from . import edgetpu, passports, zoo
 from .decode import ranked
 from .edgetpu import Options
-from .engine import open_session, usable_cores
-from .errors import CoralClassifyError, DeviceError, ModelError, UsageError
+from .engine import open_session
+from .errors import DeviceError, ModelError, UsageError
 from .labels import class_ids
 from .locations import find, home, package_folder
 from .modelfile import ModelFile, read_model, twin_path
@@ -31,11 +31,9 @@ from .modellabels import labels_for, named_labels
 from .normalization import Channels, Normalization, PixelTable, choose
 from .placement import Placement, placements, twin_of
 from .preprocess import FITS, Picture, check_region, check_rotate, name_of, prepare
-from .types import Prediction, Preprocessing, Result, Session, TensorSpec
+from .types import Answer, Prediction, Preprocessing, Result, Session, TensorSpec
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
     import numpy as np
 
     from .keeper import Event
@@ -169,10 +167,9 @@ class Classifier:
         :raises UsageError: for a parameter that cannot be meant
         :raises EngineError, DeviceError, SessionClosed:
         """
-        if top_k < 1:
-            raise UsageError("top_k must be at least 1, got %r" % (top_k,))
-        among = self.among(allow, deny)
-        return self.answered(image, self.prepared(image, region, rotate), top_k, threshold, among)
+        wanted = self.wanted(top_k, threshold, allow, deny, region, rotate)
+        ready = self.prepared(image, wanted)
+        return self.result(image, ready, self.inferred(ready), wanted)
 
     def stream(
         self,
@@ -193,53 +190,52 @@ class Classifier:
         A picture that cannot be classified gives a result with ``error`` set.  ``pictures`` is read in the
         caller's thread and may be endless.  Closing the generator leaves no thread.
 
-        :param ahead: how many pictures to read and decode beyond the one in hand
+        :param ahead: how many pictures to read and prepare beyond the one in hand; only while one takes unusually
+            long, more may pass it
         :param decoders: decoding threads; None: one per usable core, at most ``ahead``
-        :param max_bytes: what the prepared input tensors that wait for the device may take together
+        :param max_bytes: what the prepared input tensors may take together, and so may the pictures that wait in
+            memory (bytes, arrays) besides one more; files wait on disk
         :param top_k, threshold, allow, deny, region, rotate: as for :meth:`classify`
         :raises UsageError: at once, for a parameter that cannot be meant
         :raises EngineError, DeviceError, SessionClosed: if the session is closed on the way
         """
-        from .streaming import run_ahead  # threads and queues: a single picture starts sooner without them
+        from .streaming import stream  # threads and queues: a single picture starts sooner without them
 
-        for name, value in (("ahead", ahead), ("decoders", decoders), ("max_bytes", max_bytes)):
-            if value is not None and value < 1:
-                raise UsageError("%s must be at least 1, got %r" % (name, value))
-        self.check(top_k=top_k, region=region, rotate=rotate)
-        among = self.among(allow, deny)
-        spec = self._session.input
-        size = spec.dtype.itemsize * spec.shape[1] * spec.shape[2] * spec.shape[3]
-        ahead = max(1, min(ahead, max_bytes // size))
-        prepared = run_ahead(lambda picture: self.prepared(picture, region, rotate), pictures, ahead=ahead,
-                             threads=min(ahead, decoders or usable_cores()))
-        return self._answers(prepared, top_k, threshold, among)
+        wanted = self.wanted(top_k, threshold, allow, deny, region, rotate)
+        return stream([self], pictures, wanted, ahead=ahead, decoders=decoders, max_bytes=max_bytes)
 
-    def _answers(self, prepared: "Iterator[Tuple[Picture, Future[_Ready]]]", top_k: int,
-                 threshold: Optional[float], among: Optional[List[int]]) -> Iterator[Result]:
-        try:
-            for picture, ready in prepared:
-                try:
-                    result = self.answered(picture, ready.result(), top_k, threshold, among)
-                except CoralClassifyError as exc:
-                    if self.closed:
-                        raise
-                    result = Result(name_of(picture), self.model, self.device, self.device_reason, (), 0.0, 0.0,
-                                    error=str(exc))
-                yield result
-        finally:
-            prepared.close()    # type: ignore[attr-defined]
+    # ---- the steps of a picture, for streams
 
-    def prepared(self, image: Picture, region: Optional[Sequence[float]], rotate: int) -> "_Ready":
-        """The first half of :meth:`classify`, which needs no device; for streams.
+    def wanted(self, top_k: int = 5, threshold: Optional[float] = None,
+               allow: Optional[Iterable[Union[str, int]]] = None, deny: Optional[Iterable[Union[str, int]]] = None,
+               region: Optional[Sequence[float]] = None, rotate: int = 0) -> "Wanted":
+        """The parameters of :meth:`classify`, checked.
 
+        :raises UsageError: for one that cannot be meant
+        """
+        if top_k < 1:
+            raise UsageError("top_k must be at least 1, got %r" % (top_k,))
+        check_rotate(rotate)
+        return Wanted(top_k, threshold, self._among(allow, deny), None if region is None else check_region(region),
+                      rotate)
+
+    def input_tensors(self, count: int) -> "List[np.ndarray[Any, Any]]":
+        """Tensors for :meth:`prepared` to fill; see :meth:`coral_classify.Session.input_tensors`."""
+        return self._session.input_tensors(count)
+
+    def prepared(self, image: Picture, wanted: "Wanted", into: "Optional[np.ndarray[Any, Any]]" = None) -> "Ready":
+        """The first step, which needs no device: the input tensor.
+
+        :param into: a tensor to fill; None: a new one
         :raises ImageError, UsageError:
         """
         started = time.perf_counter()
         height, width = self._session.input.shape[1:3]
-        prepared = prepare(image, (width, height), fit=self._fit, region=region, rotate=rotate, fill=self._fill)
-        tensor = self._table.apply(prepared.pixels)
+        prepared = prepare(image, (width, height), fit=self._fit, region=wanted.region, rotate=wanted.rotate,
+                           fill=self._fill)
+        tensor = self._table.apply(prepared.pixels, into)
         ready = time.perf_counter()
-        return _Ready(tensor, (ready - started) * 1e3, Preprocessing(
+        return Ready(tensor, (ready - started) * 1e3, Preprocessing(
             source_size=prepared.source_size,
             decoded_size=prepared.decoded_size,
             orientation=prepared.orientation,
@@ -252,51 +248,42 @@ class Classifier:
             saturated=self._table.saturated(prepared.pixels),
         ))
 
-    def answered(self, image: Picture, ready: "_Ready", top_k: int, threshold: Optional[float],
-                 among: Optional[List[int]]) -> Result:
-        """The second half of :meth:`classify`: inference and decoding; for streams.
+    def inferred(self, ready: "Ready", then: "Optional[Ready]" = None) -> "Inferred":
+        """The second step, on the device.
 
-        :param ready: what :meth:`prepared` gave for the picture
-        :param among: what :meth:`among` gave
+        :param then: the picture that comes next, if that is known; see :meth:`coral_classify.Session.run`
         :raises EngineError, DeviceError, SessionClosed:
         """
         started = time.perf_counter()
-        output = self._session.run(ready.tensor)
-        answer = self._session.answer
-        done = time.perf_counter()
-        best = ranked(output, self._session.output.quantization, k=top_k, threshold=threshold, among=among)
+        output = self._session.run(ready.tensor) if then is None else self._session.run(ready.tensor, then.tensor)
+        return Inferred(output, self._session.answer, (time.perf_counter() - started) * 1e3)
+
+    def result(self, image: Picture, ready: "Ready", inferred: "Inferred", wanted: "Wanted") -> Result:
+        """The third step: the output, ranked and named."""
+        best = ranked(inferred.output, self._session.output.quantization, k=wanted.top_k, threshold=wanted.threshold,
+                      among=wanted.among)
         return Result(
             image=name_of(image),
             model=self.model,
-            device=answer.device,
-            device_reason=answer.reason or self.device_reason,
+            device=inferred.answer.device,
+            device_reason=inferred.answer.reason or self.device_reason,
             predictions=tuple(Prediction(i, self._label(i), score) for i, score in best),
             preprocess_ms=ready.preprocess_ms,
-            inference_ms=(done - started) * 1e3,
-            recovered=answer.recovered,
-            sure=None if self._sure is None else self._is_sure(self._sure, output, best),
+            inference_ms=inferred.inference_ms,
+            recovered=inferred.answer.recovered,
+            sure=None if self._sure is None else self._is_sure(self._sure, inferred.output, best),
             preprocessing=ready.preprocessing,
         )
+
+    def failed(self, image: Picture, exc: Exception) -> Result:
+        """The result for a picture that could not be classified."""
+        return Result(name_of(image), self.model, self.device, self.device_reason, (), 0.0, 0.0, error=str(exc))
 
     def _is_sure(self, rule: passports.Sure, output: "np.ndarray[Any, Any]", shown: List[Tuple[int, float]]) -> bool:
         """Whether the best answer of all classes is one to rely on, and is what the caller sees."""
         best = ranked(output, self._session.output.quantization, k=2)
         return (bool(shown) and shown[0][0] == best[0][0]
                 and rule.holds([(self._label(i), score) for i, score in best]))
-
-    def check(self, *, top_k: int = 5, allow: Optional[Iterable[Union[str, int]]] = None,
-              deny: Optional[Iterable[Union[str, int]]] = None, region: Optional[Sequence[float]] = None,
-              rotate: int = 0) -> None:
-        """Check the parameters of :meth:`classify` before the first picture.
-
-        :raises UsageError: as :meth:`classify` would
-        """
-        if top_k < 1:
-            raise UsageError("top_k must be at least 1, got %r" % (top_k,))
-        check_rotate(rotate)
-        if region is not None:
-            check_region(region)
-        self.among(allow, deny)
 
     def close(self) -> None:
         """Release the model and the device.  May be called twice."""
@@ -320,8 +307,8 @@ class Classifier:
     def _label(self, class_id: int) -> str:
         return (self.labels[class_id] if self.labels else "") or str(class_id)
 
-    def among(self, allow: Optional[Iterable[Union[str, int]]],
-              deny: Optional[Iterable[Union[str, int]]]) -> Optional[List[int]]:
+    def _among(self, allow: Optional[Iterable[Union[str, int]]],
+               deny: Optional[Iterable[Union[str, int]]]) -> Optional[List[int]]:
         """The ids of the classes to consider; None: all.
 
         :raises UsageError: for a class that the model has not got
@@ -335,12 +322,30 @@ class Classifier:
         return sorted(kept)
 
 
-class _Ready(NamedTuple):
+class Wanted(NamedTuple):
+    """What is wanted of each picture; see :meth:`Classifier.classify`."""
+
+    top_k: int
+    threshold: Optional[float]
+    among: Optional[List[int]]      # the ids of the classes to consider, ascending; None: all
+    region: Optional[Sequence[float]]
+    rotate: int
+
+
+class Ready(NamedTuple):
     """A picture on its way to the device."""
 
     tensor: "np.ndarray[Any, Any]"      # shape and dtype of the model's input
     preprocess_ms: float
     preprocessing: Preprocessing
+
+
+class Inferred(NamedTuple):
+    """What the device gave for it."""
+
+    output: "np.ndarray[Any, Any]"      # (1, classes) raw
+    answer: Answer
+    inference_ms: float
 
 
 def _single(values: Channels) -> Union[float, Channels]:

@@ -138,9 +138,9 @@ class Host:
             self.doomed = True
             self._ended.set()
 
-    def move_in(self, wire: socket.socket, memory: int) -> None:
-        """Hand the ends of a new session over.  A process that is gone shows at the wire."""
-        ends = array.array("i", [wire.fileno(), memory])
+    def move_in(self, wire: socket.socket) -> None:
+        """Hand the end of a new session's wire over.  A process that is gone shows at the wire."""
+        ends = array.array("i", [wire.fileno()])
         try:
             self._control.sendmsg([b"+"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, ends)])
         except OSError:

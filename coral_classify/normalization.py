@@ -145,20 +145,28 @@ class PixelTable:
         clipped = np.broadcast_to((exact < limits.min) | (exact > limits.max), (3, 256))
         return clipped if clipped.any() else None
 
-    def apply(self, pixels: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
-        """:param pixels: (h, w, 3) uint8
-        :returns: (1, h, w, 3) in the input's dtype; the pixels themselves, not a copy, where nothing changes
+    def apply(self, pixels: "np.ndarray[Any, Any]",
+              into: "Optional[np.ndarray[Any, Any]]" = None) -> "np.ndarray[Any, Any]":
+        """The stored input for *pixels*.
+
+        :param pixels: (h, w, 3) uint8
+        :param into: (1, h, w, 3) in the input's dtype, to be filled; None: a new one, or the pixels themselves where
+            nothing changes
+        :returns: (1, h, w, 3) in the input's dtype
         """
         if self._identity:
             stored = pixels
         elif self._bytes is not None:
-            # bytes.translate is the fastest table look-up within reach: 0.7 of the time of NumPy's take.
+            # bytes.translate is the fastest table look-up within reach: 0.6 of the time of NumPy's take.
             stored = np.frombuffer(pixels.tobytes().translate(self._bytes), self._dtype)
         elif self._table.ndim == 1:
             stored = self._table[pixels]
         else:
             stored = np.stack([self._table[c][pixels[..., c]] for c in range(3)], axis=-1)
-        return np.ascontiguousarray(stored.reshape(self._shape))
+        if into is None:
+            return np.ascontiguousarray(stored.reshape(self._shape))
+        into[...] = stored.reshape(self._shape)
+        return into
 
     def saturated(self, pixels: "np.ndarray[Any, Any]") -> float:
         """The share of stored values that the quantization cut off."""

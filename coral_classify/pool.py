@@ -1,19 +1,16 @@
 """Several devices as one: pictures go to whichever is free, results come in order, each once."""
 from __future__ import annotations
 
-import heapq
 import logging
 import os
-import threading
-import time
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Callable, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
-from .classifier import Classifier, Number
+from .classifier import Classifier, Number, Wanted
 from .devices import list_devices
 from .engine import usable_cores
-from .errors import CoralClassifyError, DeviceError, SessionClosed, UsageError
-from .preprocess import Picture, name_of
-from .streaming import run_ahead
+from .errors import DeviceError, UsageError
+from .preprocess import Picture
+from .streaming import stream
 from .types import Result
 
 if TYPE_CHECKING:
@@ -22,8 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["Pool"]
 
 _log = logging.getLogger("coral_classify")
-_TRIES = 3          # devices that may be lost over one picture before it is given up
-_PATIENCE_S = 30.0  # how long a picture may wait while every device is away
 
 
 class Pool:
@@ -63,7 +58,6 @@ class Pool:
         if not named and not everything:
             raise UsageError("devices must name at least one device, got %r" % (devices,))
         self._classifiers: List[Classifier] = []
-        self._lock = threading.Lock()
 
         def opened(device: str) -> Classifier:
             return Classifier(
@@ -119,6 +113,7 @@ class Pool:
         *,
         ahead: int = 8,
         decoders: Optional[int] = None,
+        max_bytes: int = 64 << 20,
         top_k: int = 5,
         threshold: Optional[float] = None,
         allow: Optional[Iterable[Union[str, int]]] = None,
@@ -128,22 +123,17 @@ class Pool:
     ) -> Iterator[Result]:
         """Classify many pictures on all devices, in order; see :meth:`Classifier.stream`.
 
-        :param ahead: how many pictures to decode beyond those that the devices work on
+        :param ahead: how many pictures to prepare beyond those that the devices work on
         :raises UsageError: at once, for a parameter that cannot be meant
         """
-        first = self._classifiers[0]
-        for name, value in (("ahead", ahead), ("decoders", decoders)):
-            if value is not None and value < 1:
-                raise UsageError("%s must be at least 1, got %r" % (name, value))
-        first.check(top_k=top_k, region=region, rotate=rotate)
-        among = first.among(allow, deny)
+        wanted = self.wanted(top_k, threshold, allow, deny, region, rotate)
+        return stream(self._classifiers, pictures, wanted, ahead=ahead, decoders=decoders, max_bytes=max_bytes)
 
-        def answer(classifier: Classifier, picture: Picture, ready: Any) -> Result:
-            return classifier.answered(picture, ready, top_k, threshold, among)
-
-        prepared = run_ahead(lambda picture: first.prepared(picture, region, rotate), pictures, ahead=ahead,
-                             threads=min(ahead, decoders or usable_cores()))
-        return _Shared(self._classifiers, prepared, answer).results()
+    def wanted(self, top_k: int = 5, threshold: Optional[float] = None,
+               allow: Optional[Iterable[Union[str, int]]] = None, deny: Optional[Iterable[Union[str, int]]] = None,
+               region: Optional[Sequence[float]] = None, rotate: int = 0) -> Wanted:
+        """The parameters of :meth:`classify`, checked; see :meth:`Classifier.wanted`."""
+        return self._classifiers[0].wanted(top_k, threshold, allow, deny, region, rotate)
 
     def close(self) -> None:
         """Release model and devices.  May be called twice."""
@@ -156,116 +146,3 @@ class Pool:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-
-class _Shared:
-    """One stream over several classifiers: a queue of pictures to be answered, and a thread for each classifier."""
-
-    def __init__(self, classifiers: List[Classifier], prepared: "Iterator[Tuple[Picture, Any]]",
-                 answer: Callable[[Classifier, Picture, Any], Result]) -> None:
-        self._classifiers = classifiers
-        self._prepared = prepared
-        self._answer = answer
-        self._changed = threading.Condition()
-        self._to_do: "List[Tuple[int, int, Picture, Any]]" = []     # number, tries, picture, prepared: a heap by number
-        self._done: Dict[int, Result] = {}
-        self._away_since: Dict[int, float] = {}     # classifier -> since when its device is lost
-        self._over = False
-
-    def results(self) -> Iterator[Result]:
-        threads = [threading.Thread(target=self._work, args=(i,), name="coral-classify-device", daemon=True)
-                   for i in range(len(self._classifiers))]
-        for thread in threads:
-            thread.start()
-        taken = given = 0
-        more = True
-        try:
-            while True:
-                # One picture at work on each device, and one ready behind it.
-                while more and taken - given < 2 * len(threads):
-                    try:
-                        picture, future = next(self._prepared)
-                    except StopIteration:
-                        more = False
-                        break
-                    self._put(taken, picture, future)
-                    taken += 1
-                if given == taken:
-                    return
-                with self._changed:
-                    while given not in self._done:
-                        self._changed.wait(0.5)
-                        self._give_up_if_all_are_away()
-                    result = self._done.pop(given)
-                given += 1
-                yield result
-        finally:
-            with self._changed:
-                self._over = True
-                self._to_do.clear()
-                self._changed.notify_all()
-            self._prepared.close()      # type: ignore[attr-defined]
-            for thread in threads:
-                thread.join()
-
-    def _put(self, number: int, picture: Picture, future: Any) -> None:
-        exc = future.exception()
-        with self._changed:
-            if exc is None:
-                heapq.heappush(self._to_do, (number, 0, picture, future.result()))
-            elif isinstance(exc, CoralClassifyError):
-                self._done[number] = self._failed(picture, exc)
-            else:
-                raise exc
-            self._changed.notify_all()
-
-    def _work(self, which: int) -> None:
-        classifier = self._classifiers[which]
-        while True:
-            with self._changed:
-                while not self._to_do and not self._over:
-                    self._changed.wait()
-                if self._over:
-                    return
-                number, tries, picture, ready = heapq.heappop(self._to_do)
-            lost = False
-            try:
-                result = self._answer(classifier, picture, ready)
-            except DeviceError as exc:
-                lost, result = True, self._failed(picture, exc)
-            except CoralClassifyError as exc:
-                lost, result = isinstance(exc, SessionClosed), self._failed(picture, exc)
-            except Exception as exc:    # a defect; the consumer must not wait for ever
-                result = self._failed(picture, CoralClassifyError("%s: %s" % (type(exc).__name__, exc)))
-            with self._changed:
-                if lost and tries + 1 < _TRIES and not classifier.closed:
-                    heapq.heappush(self._to_do, (number, tries + 1, picture, ready))
-                else:
-                    self._done[number] = result
-                if lost:
-                    self._away_since[which] = time.monotonic()
-                self._changed.notify_all()
-            if lost:
-                self._wait_for_device(which)
-
-    def _wait_for_device(self, which: int) -> None:
-        """Leave the pictures to the others until the keeper of the session has the device back."""
-        classifier = self._classifiers[which]
-        while not self._over and not classifier.closed and classifier.trouble is not None:
-            time.sleep(0.02)
-        with self._changed:
-            self._away_since.pop(which, None)
-
-    def _give_up_if_all_are_away(self) -> None:
-        """A picture waits within bounds only."""
-        if len(self._away_since) < len(self._classifiers):
-            return
-        if time.monotonic() - max(self._away_since.values()) < _PATIENCE_S:
-            return
-        troubles = "; ".join(str(classifier.trouble) for classifier in self._classifiers)
-        for number, _, picture, _ in self._to_do:
-            self._done[number] = self._failed(picture, DeviceError("every device is away: %s" % troubles))
-        self._to_do.clear()
-
-    def _failed(self, picture: Picture, exc: Exception) -> Result:
-        first = self._classifiers[0]
-        return Result(name_of(picture), first.model, first.device, first.device_reason, (), 0.0, 0.0, error=str(exc))

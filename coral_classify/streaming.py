@@ -1,49 +1,316 @@
-"""Work that runs ahead in threads, in order: pictures are decoded while the device is busy with an earlier one."""
+"""Many pictures through one device or several: read in the caller's thread, decoded ahead in threads, answered by
+whichever device is free, and given out in order, each once.
+
+Knows threads and queues.  What is done to a picture, and on what, is the business of the classifiers.
+"""
 from __future__ import annotations
 
+import heapq
+import io
+import threading
+import time
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Callable, Deque, Iterable, Iterator, Optional, Tuple, TypeVar
+from typing import TYPE_CHECKING, Any, Deque, Dict, Iterable, Iterator, List, Optional, Sequence
 
-__all__ = ["run_ahead"]
+import numpy as np
 
-Item = TypeVar("Item")
-Done = TypeVar("Done")
+from .engine import usable_cores
+from .errors import CoralClassifyError, DeviceError, SessionClosed, UsageError
+from .preprocess import Picture
+from .types import Result
+
+if TYPE_CHECKING:
+    from .classifier import Classifier, Inferred, Ready, Wanted
+
+__all__ = ["stream"]
+
+_TRIES = 3          # devices that may be lost over one picture before it is given up
+_PATIENCE_S = 30.0  # how long a picture may wait while every device is away
+_STALL_S = 0.1      # a picture that takes longer lets further ones pass, …
+_STALL_FACTOR = 16  # … up to so many times the window
+_QUICK_S = 0.002    # a source that gives its pictures faster is read ahead of finished results
+_GRACE_S = 2.0      # for what is in progress when the stream is closed
 
 
-def run_ahead(work: Callable[[Item], Done], items: Iterable[Item], *, ahead: int,
-              threads: int) -> "Iterator[Tuple[Item, Future[Done]]]":
-    """Each item with the finished future of ``work(item)``, in the order of ``items``.
+def stream(
+    classifiers: "Sequence[Classifier]",
+    pictures: Iterable[Picture],
+    wanted: "Wanted",
+    *,
+    ahead: int,
+    decoders: Optional[int],
+    max_bytes: int,
+) -> Iterator[Result]:
+    """The results for *pictures*, in their order; see :meth:`coral_classify.Classifier.stream`.
 
-    ``items`` is read in the caller's thread, at most ``ahead`` items beyond the one that is given out.  Closing the
-    generator drops what was not begun, waits for what was, and leaves no thread.  What ``items`` raises comes
-    after the results of the items before it.
+    :param classifiers: of one model, on a device each
+    :raises UsageError: at once, for a parameter that cannot be meant
     """
-    waiting: "Deque[Tuple[Item, Future[Done]]]" = deque()
-    source = iter(items)
-    trouble: Optional[Exception] = None
-    reading = True
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="coral-classify-decode")
-    try:
+    for name, value in (("ahead", ahead), ("decoders", decoders), ("max_bytes", max_bytes)):
+        if value is not None and value < 1:
+            raise UsageError("%s must be at least 1, got %r" % (name, value))
+    spec = classifiers[0].input
+    ahead = max(1, min(ahead, max_bytes // (spec.dtype.itemsize * int(np.prod(spec.shape)))))
+    return _Stream(classifiers, pictures, wanted, ahead, min(ahead, decoders or usable_cores()), max_bytes).results()
+
+
+class _Item:
+    """One picture on its way."""
+
+    __slots__ = ("number", "picture", "size", "tries", "ready", "inferred", "by", "failure", "done")
+
+    def __init__(self, number: int, picture: Picture) -> None:
+        self.number = number
+        self.picture = picture
+        self.size = _bytes_of(picture)
+        self.tries = 0
+        self.ready: "Optional[Ready]" = None
+        self.inferred: "Optional[Inferred]" = None
+        self.by: "Optional[Classifier]" = None      # who inferred
+        self.failure: Optional[Exception] = None
+        self.done = False
+
+    def __lt__(self, other: "_Item") -> bool:
+        return self.number < other.number
+
+
+class _Stream:
+    """One stream.  A picture goes from the window to the decoding threads, by the heap to a device's thread, and back."""
+
+    def __init__(self, classifiers: "Sequence[Classifier]", pictures: Iterable[Picture], wanted: "Wanted", ahead: int,
+                 decoders: int, max_bytes: int) -> None:
+        self._classifiers = classifiers
+        self._pictures: Optional[Iterator[Picture]] = iter(pictures)
+        self._wanted = wanted
+        self._size = ahead + len(classifiers)
+        self._decoders = decoders
+        self._max_bytes = max_bytes
+        # For the caller's thread alone.
+        self._window: Deque[_Item] = deque()    # taken and not given out, in order
+        self._taken = 0
+        self._held = 0                          # bytes of the pictures in the window
+        self._quick = True                      # the source gave its latest picture at once
+        self._stalled = False                   # the first in the window takes long
+        self._trouble: Optional[Exception] = None   # what the source raised
+        # Guarded by the lock.
+        lock = threading.Lock()
+        self._decodable = threading.Condition(lock)
+        self._runnable = threading.Condition(lock)
+        self._finished = threading.Condition(lock)
+        self._lock = lock
+        self._to_decode: Deque[_Item] = deque()
+        self._to_run: List[_Item] = []          # a heap: the oldest picture first
+        self._unfinished = 0
+        self._idle = 0                          # devices that wait for a picture
+        self._away_since: Dict[int, float] = {}     # device -> since when it is lost
+        self._over = False
+        self._free: "List[np.ndarray[Any, Any]]" = []   # input tensors to be filled
+
+    def results(self) -> Iterator[Result]:
+        threads = [threading.Thread(target=self._decode, name="coral-classify-decode", daemon=True)
+                   for _ in range(self._decoders)]
+        threads += [threading.Thread(target=self._infer, args=(which,), name="coral-classify-device", daemon=True)
+                    for which in range(len(self._classifiers))]
+        # Where there is an Edge TPU, its tensors: what a process shares with another serves within a process, too.
+        giver = next((c for c in self._classifiers if c.device != "cpu"), self._classifiers[0])
+        self._free = giver.input_tensors(self._size)
+        try:
+            for thread in threads:
+                thread.start()
+            while True:
+                self._read()
+                if not self._window:
+                    break
+                item = self._window[0]
+                if self._is_done(item):
+                    self._window.popleft()
+                    self._held -= item.size
+                    self._stalled = False
+                    yield self._result(item)
+                    del item
+        finally:
+            self._end(threads)
+        if self._trouble is not None:
+            raise self._trouble
+
+    def _end(self, threads: List[threading.Thread]) -> None:
+        with self._lock:
+            self._over = True
+            self._to_decode.clear()
+            self._to_run.clear()
+            self._decodable.notify_all()
+            self._runnable.notify_all()
+        # What is in progress ends soon.  A picture from a pipe that never comes, or a driver that hangs, is not waited
+        # for: its thread ends with its call.
+        until = time.monotonic() + _GRACE_S
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join(max(0.0, until - time.monotonic()))
+
+    # ---- the caller's thread
+
+    def _read(self) -> None:
+        """Take pictures as long as there is room for them."""
+        while self._pictures is not None and self._has_room():
+            began = time.monotonic()
+            try:
+                picture = next(self._pictures)
+            except StopIteration:
+                self._pictures = None
+                return
+            except Exception as exc:    # the pictures before it are worth their results
+                self._pictures, self._trouble = None, exc
+                return
+            self._quick = time.monotonic() - began < _QUICK_S
+            item = _Item(self._taken, picture)
+            del picture
+            self._taken += 1
+            self._held += item.size
+            self._window.append(item)
+            with self._lock:
+                self._unfinished += 1
+                self._to_decode.append(item)
+                self._decodable.notify()
+
+    def _has_room(self) -> bool:
+        if not self._window:
+            return True
+        if self._held >= self._max_bytes or (self._window[0].done and not self._quick):
+            return False
+        if len(self._window) < self._size:
+            return True
+        return self._stalled and self._unfinished < self._size and len(self._window) < _STALL_FACTOR * self._size
+
+    def _is_done(self, item: _Item) -> bool:
+        """Wait for the first picture of the window.  False if others may be read meanwhile."""
+        with self._lock:
+            if not item.done and not self._stalled:
+                self._stalled = not self._finished.wait_for(lambda: item.done, _STALL_S)
+            if not item.done:
+                self._give_up_if_all_are_away()
+                if not self._has_room():
+                    self._finished.wait(_STALL_S)
+            return item.done
+
+    def _give_up_if_all_are_away(self) -> None:
+        """A picture waits within bounds only."""
+        if len(self._away_since) < len(self._classifiers):
+            return
+        if time.monotonic() - max(self._away_since.values()) < _PATIENCE_S:
+            return
+        troubles = "; ".join(str(classifier.trouble) for classifier in self._classifiers)
+        for item in self._to_run:
+            item.failure = DeviceError("every device is away: %s" % troubles)
+            self._finish(item)
+        self._to_run.clear()
+
+    def _result(self, item: _Item) -> Result:
+        if item.failure is None:
+            assert item.by is not None and item.ready is not None and item.inferred is not None
+            result = item.by.result(item.picture, item.ready, item.inferred, self._wanted)
+            return result._replace(recovered=True) if item.tries else result
+        closed = all(classifier.closed for classifier in self._classifiers)
+        if closed or not isinstance(item.failure, CoralClassifyError):
+            raise item.failure
+        return (item.by or self._classifiers[0]).failed(item.picture, item.failure)
+
+    # ---- the decoding threads
+
+    def _decode(self) -> None:
         while True:
-            while reading and len(waiting) <= ahead:
-                try:
-                    item = next(source)
-                except StopIteration:
-                    reading = False
-                except Exception as exc:    # the pictures before it are worth their results
-                    reading, trouble = False, exc
+            with self._lock:
+                while not self._to_decode and not self._over:
+                    self._decodable.wait()
+                if self._over:
+                    return
+                item = self._to_decode.popleft()
+                tensor = self._free.pop()
+            try:
+                item.ready = self._classifiers[0].prepared(item.picture, self._wanted, tensor)
+            except Exception as exc:
+                item.failure = exc
+            with self._lock:
+                if item.failure is not None:
+                    self._free.append(tensor)
+                    self._finish(item)
                 else:
-                    waiting.append((item, pool.submit(work, item)))
-            if not waiting:
-                break
-            item, future = waiting.popleft()
-            future.exception()      # waits
-            yield item, future
-            del item, future
-    finally:
-        for _, future in waiting:
-            future.cancel()
-        pool.shutdown(wait=True)
-    if trouble is not None:
-        raise trouble
+                    heapq.heappush(self._to_run, item)
+                    self._runnable.notify()
+            del item, tensor
+
+    def _finish(self, item: _Item) -> None:
+        item.done = True
+        self._unfinished -= 1
+        if self._stalled or item is self._window[0]:
+            self._finished.notify()
+
+    # ---- the devices' threads
+
+    def _infer(self, which: int) -> None:
+        classifier = self._classifiers[which]
+        mine: Deque[_Item] = deque()    # the one at work, and the one that it is told of
+        while True:
+            with self._lock:
+                while not mine and not self._to_run and not self._over:
+                    self._idle += 1
+                    self._runnable.wait()
+                    self._idle -= 1
+                if self._over:
+                    return
+                if not mine:
+                    mine.append(heapq.heappop(self._to_run))
+                # No picture waits behind this device while another one is idle.
+                if len(mine) == 1 and self._to_run and not self._idle:
+                    mine.append(heapq.heappop(self._to_run))
+            item = mine.popleft()
+            item.by = classifier
+            try:
+                assert item.ready is not None
+                item.inferred = classifier.inferred(item.ready, mine[0].ready if mine else None)
+            except Exception as exc:
+                item.failure = exc
+            if self._settle(which, item, mine):
+                self._wait_for_device(which)
+            del item
+
+    def _settle(self, which: int, item: _Item, mine: Deque[_Item]) -> bool:
+        """Finish a picture, or leave it to the other devices.  True if this one is lost."""
+        others = len(self._classifiers) > 1
+        lost = others and isinstance(item.failure, (DeviceError, SessionClosed))
+        with self._lock:
+            if self._over:
+                return False
+            if lost and item.tries + 1 < _TRIES and not self._classifiers[which].closed:
+                item.failure = None
+                item.tries += 1
+                mine.append(item)
+            else:
+                assert item.ready is not None
+                self._free.append(item.ready.tensor)
+                self._finish(item)
+            if lost:
+                self._away_since[which] = time.monotonic()
+                for waiting in mine:
+                    heapq.heappush(self._to_run, waiting)
+                mine.clear()
+                self._runnable.notify_all()
+        return lost
+
+    def _wait_for_device(self, which: int) -> None:
+        """Leave the pictures to the others until the keeper of the session has the device back."""
+        classifier = self._classifiers[which]
+        while not self._over and not classifier.closed and classifier.trouble is not None:
+            time.sleep(0.02)
+        with self._lock:
+            self._away_since.pop(which, None)
+
+
+def _bytes_of(picture: Picture) -> int:
+    """What a picture takes in memory before it is decoded; 0 for a file."""
+    if isinstance(picture, bytes):
+        return len(picture)
+    if isinstance(picture, np.ndarray):
+        return int(picture.nbytes)
+    if isinstance(picture, io.BytesIO):
+        return picture.getbuffer().nbytes
+    return 0

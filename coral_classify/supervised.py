@@ -32,6 +32,7 @@ from .errors import (
 from .health import DeviceHealth
 from .hostprocess import interpreter
 from .keeper import Event, Keeper, Limits
+from .tensors import shared_tensors
 from .types import Answer, Session
 from .worker import describe
 
@@ -39,6 +40,7 @@ __all__ = ["SupervisedSession", "Event", "Limits", "check_policy", "decide", "in
 
 ON_DEVICE_LOSS = ("cpu", "retry", "raise")
 _FACTORY = "coral_classify.worker:open_described"
+_GRACE_S = 2.0  # for a run in progress when the session is closed
 _TRIES = 3  # per picture: one that kills three workers in a row is given up
 
 _logger = logging.getLogger("coral_classify.supervised")
@@ -201,13 +203,29 @@ class SupervisedSession(Session):
         keeper = self._keeper
         return None if keeper.child is not None or keeper.trouble is None else str(keeper.trouble)
 
+    def input_tensors(self, count: int) -> "List[np.ndarray[Any, Any]]":
+        try:
+            return shared_tensors(self.input, count)
+        except OSError as exc:
+            _logger.debug("no memory for %d shared tensors (%s): they are copied", count, exc)
+            return super().input_tensors(count)
+
     def close(self) -> None:
         self._leaving = True  # a run that waits for a lost device ends by this
+        if self._lock.acquire(timeout=_GRACE_S):
+            self._lock.release()
+        else:  # and one that hangs, by this: whoever presses Ctrl-C does not wait for its deadline
+            _stop_all(self._keepers)
         super().close()
 
     # ---- the policy
 
     def _run(self, tensor: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+        return self._run_before(tensor, None)
+
+    def _run_before(
+        self, tensor: "np.ndarray[Any, Any]", then: "Optional[np.ndarray[Any, Any]]"
+    ) -> "np.ndarray[Any, Any]":
         keeper = self._keeper
         trouble: Optional[CoralClassifyError] = None
         for _ in range(_TRIES):
@@ -217,14 +235,14 @@ class SupervisedSession(Session):
                 if self._policy == "raise" and not self._on_cpu:
                     break
                 if self._can_fail_over():
-                    return self._run_on_twin(tensor)
+                    return self._run_on_twin(tensor, then)
                 child = keeper.wait_for_child(self._patience(), lambda: self._leaving)
                 if child is None:
                     break
             self._check_fit(child)
             deadline_s = self._deadline(child)
             try:
-                output = child.request(tensor, deadline_s)
+                output = child.request(tensor, deadline_s, then)
             except (ChildDied, ChildHung, DeviceError, EngineError) as exc:
                 if isinstance(exc, EngineError) and self._on_cpu:
                     raise  # the engine refuses this model or input in an orderly way
@@ -236,7 +254,7 @@ class SupervisedSession(Session):
             return output
         else:
             if self._can_fail_over():
-                return self._run_on_twin(tensor)
+                return self._run_on_twin(tensor, then)
         if self._leaving:
             raise SessionClosed("the session was closed while it waited for %s" % keeper.name)
         self._losses_seen = keeper.losses
@@ -254,7 +272,9 @@ class SupervisedSession(Session):
     def _can_fail_over(self) -> bool:
         return self._policy == "cpu" and self._twin_order is not None
 
-    def _run_on_twin(self, tensor: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+    def _run_on_twin(
+        self, tensor: "np.ndarray[Any, Any]", then: "Optional[np.ndarray[Any, Any]]"
+    ) -> "np.ndarray[Any, Any]":
         trouble: Optional[CoralClassifyError] = None
         if not self._failed_over:
             self._failed_over = True
@@ -264,7 +284,7 @@ class SupervisedSession(Session):
             self._check_fit(child)
             deadline_s = self._deadline(child)
             try:
-                output = child.request(tensor, deadline_s)
+                output = child.request(tensor, deadline_s, then)
             except (ChildDied, ChildHung) as exc:
                 assert self._twin is not None
                 trouble = self._twin.fault(child, self._accusation(exc, "the CPU twin", deadline_s))

@@ -7,7 +7,7 @@ from __future__ import annotations
 import abc
 import os
 import threading
-from typing import Any, Dict, NamedTuple, Optional, Tuple, Union
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
@@ -112,10 +112,13 @@ class Session(abc.ABC):
         self._closed = False
         self._pid = os.getpid()
 
-    def run(self, tensor: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+    def run(self, tensor: "np.ndarray[Any, Any]",
+            then: "Optional[np.ndarray[Any, Any]]" = None) -> "np.ndarray[Any, Any]":
         """Run once.
 
         :param tensor: shape and dtype of ``input``
+        :param then: the tensor of the next ``run``, if that is known already: a session in another process need not
+            wait for it then.  Its content must not change before its own ``run``; it may be left out in the end.
         :returns: (1, classes) raw output in the dtype of ``output``; a copy that stays valid
         :raises ValueError: if shape or dtype differ from ``input``
         :raises SessionClosed: after ``close()``, or in a process forked from the session's own
@@ -130,7 +133,14 @@ class Session(abc.ABC):
         with self._lock:
             if self._closed:
                 raise SessionClosed("this session is closed; make a new Classifier")
-            return self._run(tensor)
+            return self._run(tensor) if then is None else self._run_before(tensor, then)
+
+    def input_tensors(self, count: int) -> "List[np.ndarray[Any, Any]]":
+        """Tensors to be filled for ``run``, in memory from which this session takes them without a copy.
+
+        They go when nobody holds them any more, and not with the session.
+        """
+        return [np.zeros(self.input.shape, self.input.dtype) for _ in range(count)]
 
     def close(self) -> None:
         """Release the model and the device.  May be called twice; waits for a run in progress."""
@@ -160,6 +170,10 @@ class Session(abc.ABC):
     @abc.abstractmethod
     def _run(self, tensor: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
         """The work of :meth:`run`, under the lock, with a checked tensor."""
+
+    def _run_before(self, tensor: "np.ndarray[Any, Any]", then: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+        """``_run``, where it helps to know the next tensor."""
+        return self._run(tensor)
 
     @abc.abstractmethod
     def _close(self) -> None:

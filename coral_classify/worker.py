@@ -18,7 +18,10 @@ import threading
 from pathlib import Path
 from typing import Any, Callable, Dict, List, NoReturn, Optional
 
+import numpy as np
+
 from . import channel
+from .tensors import mapped
 from .types import Session
 
 __all__ = ["main", "describe", "open_described"]
@@ -38,7 +41,7 @@ def main(argv: List[str]) -> NoReturn:
     _die_with(parent)
     control = socket.socket(fileno=descriptor)
     control.settimeout(1.0)
-    space = socket.CMSG_SPACE(2 * array.array("i").itemsize)
+    space = socket.CMSG_SPACE(array.array("i").itemsize)
     while os.getppid() == parent:
         try:
             word, ancillary, _, _ = control.recvmsg(1, space)
@@ -51,26 +54,24 @@ def main(argv: List[str]) -> NoReturn:
         ends = array.array("i")
         for _, _, data in ancillary:
             ends.frombytes(data)
-        wire, memory = ends
+        (wire,) = ends
         os.set_inheritable(wire, False)
-        os.set_inheritable(memory, False)
-        threading.Thread(target=_house, args=(wire, memory), name="coral-session", daemon=True).start()
+        threading.Thread(target=_house, args=(wire,), name="coral-session", daemon=True).start()
     _leave(0)
 
 
-def _house(descriptor: int, memory: int) -> None:
+def _house(descriptor: int) -> None:
     """One session, from its opening to its end, in a thread of its own."""
     wire = channel.Wire(socket.socket(fileno=descriptor))
     try:
-        _serve(wire, memory)
+        _serve(wire)
     except EOFError:
         pass  # its owner is gone without a word; the parent's end is seen elsewhere
     finally:
-        os.close(memory)
         wire.close()
 
 
-def _serve(wire: channel.Wire, memory: int) -> None:
+def _serve(wire: channel.Wire) -> None:
     order = json.loads(wire.receive().payload.decode("ascii"))
     try:
         session = _open(order["factory"], order["description"])
@@ -79,11 +80,9 @@ def _serve(wire: channel.Wire, memory: int) -> None:
         return
     with session:
         try:
-            area = channel.Area(memory, session.input, session.output, create=True)
-            area.input[...] = 0
             if order["prove"]:
                 # A device that came back must answer once before a picture is entrusted to it.
-                session.run(area.input)
+                session.run(np.zeros(session.input.shape, session.input.dtype))
         except BaseException as exc:
             wire.send(channel.FAILED, 0, channel.error_to_json(exc))
             return
@@ -93,17 +92,28 @@ def _serve(wire: channel.Wire, memory: int) -> None:
             "output": channel.spec_to_json(session.output),
         }
         wire.send(channel.READY, 0, json.dumps(ready).encode("ascii"))
+        tensors: "Dict[int, List[np.ndarray[Any, Any]]]" = {}  # by memory
         while True:
             frame = wire.receive()
             if frame.kind == channel.QUIT:
                 break
-            try:
-                area.output[...] = session.run(area.input)
-            except Exception as exc:
-                wire.send(channel.FAILED, frame.number, channel.error_to_json(exc))
+            if frame.kind == channel.TAKE:
+                tensors[frame.number] = mapped(frame.descriptor, session.input, json.loads(frame.payload.decode("ascii")))
+                os.close(frame.descriptor)
+            elif frame.kind == channel.DROP:
+                del tensors[frame.number]
             else:
-                wire.send(channel.DONE, frame.number)
-        area.close()
+                memory, slot = channel.place_from_payload(frame.payload)
+                _run(session, tensors[memory][slot], wire, frame.number)
+
+
+def _run(session: Session, tensor: "np.ndarray[Any, Any]", wire: channel.Wire, number: int) -> None:
+    try:
+        output = session.run(tensor)
+    except Exception as exc:
+        wire.send(channel.FAILED, number, channel.error_to_json(exc))
+    else:
+        wire.send(channel.DONE, number, output.tobytes())
 
 
 def describe(

@@ -1,4 +1,4 @@
-"""Frames and shared memory between a process and its worker."""
+"""Frames between a process and its worker."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def wires():
 
 def test_a_frame_arrives_as_it_was_sent(wires):
     wires[0].send(channel.RUN, 2**63, b"body")
-    assert wires[1].receive(1.0) == (channel.RUN, 2**63, b"body")
+    assert wires[1].receive(1.0) == (channel.RUN, 2**63, b"body", -1)
 
 
 def test_frames_keep_their_borders(wires):
@@ -64,35 +64,31 @@ def test_noise_is_never_taken_for_a_long_frame(noise):
         theirs.close()
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "int8", "float32"])
-def test_tensors_do_not_overlap_in_shared_memory(dtype):
-    descriptor = channel.make_memory()
-    try:
-        input = TensorSpec((1, 5, 7, 3), np.dtype(dtype), Quantization(0.5, 3))
-        output = TensorSpec((1, 1001), np.dtype(dtype), Quantization(0.5, 3))
-        theirs = channel.Area(descriptor, input, output, create=True)
-        mine = channel.Area(descriptor, input, output, create=False)
-        mine.input[...] = 1
-        theirs.output[...] = 2
-        assert (theirs.input == 1).all() and (mine.output == 2).all() and (mine.input == 1).all()
-        mine.close()
-        theirs.close()
-    finally:
+def test_a_descriptor_arrives_with_its_frame(wires):
+    ends = os.pipe()
+    wires[0].send(channel.RUN, 1)
+    wires[0].send(channel.TAKE, 2, b"body", ends[0])
+    wires[0].send(channel.RUN, 3)
+    frames = [wires[1].receive(1.0) for _ in range(3)]
+    assert [frame.number for frame in frames] == [1, 2, 3] and frames[1].payload == b"body"
+    assert frames[0].descriptor == frames[2].descriptor == -1
+    os.write(ends[1], b"through the other one")
+    assert os.read(frames[1].descriptor, 100) == b"through the other one"
+    for descriptor in ends + (frames[1].descriptor,):
         os.close(descriptor)
 
 
-def test_memory_has_no_name():
-    before = set(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else set()
-    descriptor = channel.make_memory()
-    after = set(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else set()
-    assert not {name for name in after - before if "coral" in name}
-    assert os.fstat(descriptor).st_nlink == 0
-    os.close(descriptor)
+@given(st.integers(0, 2**64 - 1), st.integers(0, 2**32 - 1))
+def test_a_place_survives_the_wire(memory, slot):
+    assert channel.place_from_payload(channel.place_to_payload(memory, slot)) == (memory, slot)
 
 
-def test_memory_without_memfd(monkeypatch):
-    monkeypatch.delattr(os, "memfd_create", raising=False)
-    test_memory_has_no_name()
+def test_an_output_survives_the_wire_and_one_of_another_size_is_refused():
+    spec = TensorSpec((1, 3), np.dtype(np.float32), Quantization(0.0, 0))
+    output = np.array([[1.5, -2.0, 7.25]], np.float32)
+    assert (channel.output_from_payload(output.tobytes(), spec) == output).all()
+    with pytest.raises(EOFError, match="another size"):
+        channel.output_from_payload(output.tobytes()[:-4], spec)
 
 
 @given(st.text(max_size=50), st.text(max_size=50), st.text(max_size=50))

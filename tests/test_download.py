@@ -337,7 +337,7 @@ def test_an_efficientnet_goes_the_whole_way_with_its_normalization(files, any_en
     zoo.pull("colours", str(files))
     pixels = np.arange(192, dtype=np.uint8).reshape(8, 8, 3)
     with Classifier("colours", device="cpu") as classifier:
-        tensor = classifier.prepared(pixels, None, 0).tensor
+        tensor = classifier.prepared(pixels, classifier.wanted()).tensor
         result = classifier.classify(pixels)
     scale = float(np.float32(0.012566))
     exact = np.clip(np.rint((pixels.astype(np.float64) - 127) / (128 * scale)) + 131, 0, 255)

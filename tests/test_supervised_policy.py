@@ -23,7 +23,7 @@ class MemoryChild:
         self.keeper, self.device, self.input, self.output = keeper, keeper.name, INPUT, OUTPUT
         self.requests, self.proven, self.lost = 0, False, False
 
-    def request(self, tensor, timeout_s):
+    def request(self, tensor, timeout_s, then=None):
         assert not self.lost, "a child that was reported is asked again"
         self.requests += 1
         what = next(self.keeper.runs, FINE)

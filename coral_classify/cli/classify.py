@@ -119,7 +119,7 @@ def open_classifier(args: argparse.Namespace) -> "Classifier":
         mean=args.mean, std=args.std, fit=args.fit, performance=args.performance,
     )
     try:
-        classifier.check(top_k=args.top_k, allow=args.allow, deny=args.deny, region=args.region, rotate=args.rotate)
+        classifier.wanted(args.top_k, args.threshold, args.allow, args.deny, args.region, args.rotate)
     except Exception:
         classifier.close()
         raise
