@@ -3,12 +3,13 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from typing import TYPE_CHECKING, Callable, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
 from .classifier import Classifier, Number, Wanted
 from .devices import list_devices
 from .engine import usable_cores
-from .errors import DeviceError, UsageError
+from .errors import CoralClassifyError, DeviceError, UsageError
 from .preprocess import Picture
 from .streaming import stream
 from .types import Result
@@ -25,7 +26,7 @@ class Pool:
     """One model on several devices, with the ``stream``, ``classify`` and ``close`` of a :class:`Classifier`.
 
     A picture whose device is lost goes to another one; the lost device takes pictures again once it is back.  While all
-    are away, a picture waits for 30 s and then gets an error; "cpu" among the devices answers it instead.
+    are away, the CPU twin of the model answers; without one, a picture waits for 30 s and then gets an error.
     """
 
     def __init__(
@@ -58,15 +59,19 @@ class Pool:
         if not named and not everything:
             raise UsageError("devices must name at least one device, got %r" % (devices,))
         self._classifiers: List[Classifier] = []
+        # The others are the way on, not the twin of each; without others the twin is.
+        self._others = len(named) > 1
 
         def opened(device: str) -> Classifier:
             return Classifier(
                 model, labels=labels, device=device, engine=engine,
                 threads=threads or (max(1, usable_cores() // 2) if device == "cpu" else None), mean=mean, std=std,
                 fit=fit, performance=performance, supervised=supervised, deadline_ms=deadline_ms,
-                # The others are the way on, not the twin of each; without others the twin is.
-                on_device_loss="cpu" if len(named) <= 1 else "raise", on_event=on_event)
+                on_device_loss="raise" if self._others else "cpu", on_event=on_event)
 
+        self._open = opened
+        self._stand_in: Optional[Classifier] = None     # opened when every device is lost
+        self._lock = threading.Lock()
         try:
             for device in named:
                 try:
@@ -76,7 +81,7 @@ class Pool:
                         raise
                     _log.warning("%s is left out: %s", device, exc)
             if not self._classifiers:
-                self._classifiers.append(opened("cpu"))
+                self._classifiers.append(opened("auto"))    # the CPU, with the reason why
         except BaseException:
             self.close()
             raise
@@ -85,6 +90,21 @@ class Pool:
     def devices(self) -> Tuple[str, ...]:
         """The devices in use."""
         return tuple(classifier.device for classifier in self._classifiers)
+
+    @property
+    def device(self) -> str:
+        """The devices in use, in one word: "usb:0,usb:1"."""
+        return ",".join(self.devices)
+
+    @property
+    def device_reason(self) -> str:
+        """Why these devices."""
+        return "; ".join(dict.fromkeys(classifier.device_reason for classifier in self._classifiers))
+
+    @property
+    def model(self) -> str:
+        """The model's file, on the first device."""
+        return self._classifiers[0].model
 
     @property
     def closed(self) -> bool:
@@ -105,7 +125,11 @@ class Pool:
             except DeviceError as exc:
                 trouble = exc
         assert trouble is not None
-        raise trouble
+        stand_in = self._cpu_twin() if self._others else None
+        if stand_in is None:
+            raise trouble
+        return stand_in.classify(image, top_k=top_k, threshold=threshold, allow=allow, deny=deny, region=region,
+                                 rotate=rotate)
 
     def stream(
         self,
@@ -127,7 +151,20 @@ class Pool:
         :raises UsageError: at once, for a parameter that cannot be meant
         """
         wanted = self.wanted(top_k, threshold, allow, deny, region, rotate)
-        return stream(self._classifiers, pictures, wanted, ahead=ahead, decoders=decoders, max_bytes=max_bytes)
+        return stream(self._classifiers, pictures, wanted, ahead=ahead, decoders=decoders, max_bytes=max_bytes,
+                      stand_in=self._cpu_twin if self._others else None)
+
+    def _cpu_twin(self) -> Optional[Classifier]:
+        """What answers while every device is lost; None without a CPU twin of the model."""
+        with self._lock:
+            if self._stand_in is None and not self.closed:
+                try:
+                    self._stand_in = self._open("cpu")
+                except CoralClassifyError as exc:
+                    _log.warning("every device is lost, and nothing stands in for them: %s", exc)
+                else:
+                    _log.warning("going on on the CPU while every device is away")
+            return self._stand_in
 
     def wanted(self, top_k: int = 5, threshold: Optional[float] = None,
                allow: Optional[Iterable[Union[str, int]]] = None, deny: Optional[Iterable[Union[str, int]]] = None,
@@ -139,6 +176,9 @@ class Pool:
         """Release model and devices.  May be called twice."""
         for classifier in self._classifiers:
             classifier.close()
+        with self._lock:
+            if self._stand_in is not None:
+                self._stand_in.close()
 
     def __enter__(self) -> "Pool":
         return self

@@ -5,12 +5,13 @@ Knows threads and queues.  What is done to a picture, and on what, is the busine
 """
 from __future__ import annotations
 
+import functools
 import heapq
 import io
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, Deque, Dict, Iterable, Iterator, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Deque, Dict, Iterable, Iterator, List, Optional, Sequence
 
 import numpy as np
 
@@ -40,10 +41,13 @@ def stream(
     ahead: int,
     decoders: Optional[int],
     max_bytes: int,
+    stand_in: "Optional[Callable[[], Optional[Classifier]]]" = None,
 ) -> Iterator[Result]:
     """The results for *pictures*, in their order; see :meth:`coral_classify.Classifier.stream`.
 
     :param classifiers: of one model, on a device each
+    :param stand_in: given where a lost device's pictures are for the others: gives one more classifier for the time
+        while all are lost, or None
     :raises UsageError: at once, for a parameter that cannot be meant
     """
     for name, value in (("ahead", ahead), ("decoders", decoders), ("max_bytes", max_bytes)):
@@ -51,19 +55,21 @@ def stream(
             raise UsageError("%s must be at least 1, got %r" % (name, value))
     spec = classifiers[0].input
     ahead = max(1, min(ahead, max_bytes // (spec.dtype.itemsize * int(np.prod(spec.shape)))))
-    return _Stream(classifiers, pictures, wanted, ahead, min(ahead, decoders or usable_cores()), max_bytes).results()
+    decoders = min(ahead, decoders or usable_cores())
+    return _Stream(classifiers, pictures, wanted, ahead, decoders, max_bytes, stand_in).results()
 
 
 class _Item:
     """One picture on its way."""
 
-    __slots__ = ("number", "picture", "size", "tries", "ready", "inferred", "by", "failure", "done")
+    __slots__ = ("number", "picture", "size", "tries", "tensor", "ready", "inferred", "by", "failure", "done")
 
     def __init__(self, number: int, picture: Picture) -> None:
         self.number = number
         self.picture = picture
         self.size = _bytes_of(picture)
         self.tries = 0
+        self.tensor: "Optional[np.ndarray[Any, Any]]" = None    # lent from decoding to the end
         self.ready: "Optional[Ready]" = None
         self.inferred: "Optional[Inferred]" = None
         self.by: "Optional[Classifier]" = None      # who inferred
@@ -78,8 +84,9 @@ class _Stream:
     """One stream.  A picture goes from the window to the decoding threads, by the heap to a device's thread, and back."""
 
     def __init__(self, classifiers: "Sequence[Classifier]", pictures: Iterable[Picture], wanted: "Wanted", ahead: int,
-                 decoders: int, max_bytes: int) -> None:
+                 decoders: int, max_bytes: int, stand_in: "Optional[Callable[[], Optional[Classifier]]]") -> None:
         self._classifiers = classifiers
+        self._stand_in = stand_in
         self._pictures: Optional[Iterator[Picture]] = iter(pictures)
         self._wanted = wanted
         self._size = ahead + len(classifiers)
@@ -96,6 +103,7 @@ class _Stream:
         lock = threading.Lock()
         self._decodable = threading.Condition(lock)
         self._runnable = threading.Condition(lock)
+        self._all_away = threading.Condition(lock)
         self._finished = threading.Condition(lock)
         self._lock = lock
         self._to_decode: Deque[_Item] = deque()
@@ -104,13 +112,14 @@ class _Stream:
         self._idle = 0                          # devices that wait for a picture
         self._away_since: Dict[int, float] = {}     # device -> since when it is lost
         self._over = False
+        self._defect: Optional[BaseException] = None
         self._free: "List[np.ndarray[Any, Any]]" = []   # input tensors to be filled
 
     def results(self) -> Iterator[Result]:
-        threads = [threading.Thread(target=self._decode, name="coral-classify-decode", daemon=True)
-                   for _ in range(self._decoders)]
-        threads += [threading.Thread(target=self._infer, args=(which,), name="coral-classify-device", daemon=True)
-                    for which in range(len(self._classifiers))]
+        threads = [self._thread("decode", self._decode) for _ in range(self._decoders)]
+        threads += [self._thread("device", functools.partial(self._infer, i)) for i in range(len(self._classifiers))]
+        if self._stand_in is not None:
+            threads.append(self._thread("stand-in", self._infer_meanwhile))
         # Where there is an Edge TPU, its tensors: what a process shares with another serves within a process, too.
         giver = next((c for c in self._classifiers if c.device != "cpu"), self._classifiers[0])
         self._free = giver.input_tensors(self._size)
@@ -133,6 +142,16 @@ class _Stream:
         if self._trouble is not None:
             raise self._trouble
 
+    def _thread(self, name: str, work: Callable[[], None]) -> threading.Thread:
+        def guarded() -> None:
+            try:
+                work()
+            except BaseException as exc:    # a defect of ours: the caller must not wait for ever
+                with self._lock:
+                    self._defect = exc
+                    self._finished.notify()
+        return threading.Thread(target=guarded, name="coral-classify-" + name, daemon=True)
+
     def _end(self, threads: List[threading.Thread]) -> None:
         with self._lock:
             self._over = True
@@ -140,6 +159,7 @@ class _Stream:
             self._to_run.clear()
             self._decodable.notify_all()
             self._runnable.notify_all()
+            self._all_away.notify_all()
         # What is in progress ends soon.  A picture from a pipe that never comes, or a driver that hangs, is not waited
         # for: its thread ends with its call.
         until = time.monotonic() + _GRACE_S
@@ -186,6 +206,8 @@ class _Stream:
         with self._lock:
             if not item.done and not self._stalled:
                 self._stalled = not self._finished.wait_for(lambda: item.done, _STALL_S)
+            if self._defect is not None:
+                raise self._defect
             if not item.done:
                 self._give_up_if_all_are_away()
                 if not self._has_room():
@@ -194,7 +216,7 @@ class _Stream:
 
     def _give_up_if_all_are_away(self) -> None:
         """A picture waits within bounds only."""
-        if len(self._away_since) < len(self._classifiers):
+        if not self._are_all_away():
             return
         if time.monotonic() - max(self._away_since.values()) < _PATIENCE_S:
             return
@@ -224,21 +246,23 @@ class _Stream:
                 if self._over:
                     return
                 item = self._to_decode.popleft()
-                tensor = self._free.pop()
+                item.tensor = self._free.pop()
             try:
-                item.ready = self._classifiers[0].prepared(item.picture, self._wanted, tensor)
+                item.ready = self._classifiers[0].prepared(item.picture, self._wanted, item.tensor)
             except Exception as exc:
                 item.failure = exc
             with self._lock:
                 if item.failure is not None:
-                    self._free.append(tensor)
                     self._finish(item)
                 else:
                     heapq.heappush(self._to_run, item)
                     self._runnable.notify()
-            del item, tensor
+            del item
 
     def _finish(self, item: _Item) -> None:
+        assert item.tensor is not None
+        self._free.append(item.tensor)
+        item.tensor = None
         item.done = True
         self._unfinished -= 1
         if self._stalled or item is self._window[0]:
@@ -263,20 +287,23 @@ class _Stream:
                 if len(mine) == 1 and self._to_run and not self._idle:
                     mine.append(heapq.heappop(self._to_run))
             item = mine.popleft()
-            item.by = classifier
-            try:
-                assert item.ready is not None
-                item.inferred = classifier.inferred(item.ready, mine[0].ready if mine else None)
-            except Exception as exc:
-                item.failure = exc
+            self._ask(classifier, item, mine[0] if mine else None)
             if self._settle(which, item, mine):
                 self._wait_for_device(which)
             del item
 
+    @staticmethod
+    def _ask(classifier: "Classifier", item: _Item, then: Optional[_Item]) -> None:
+        item.by = classifier
+        try:
+            assert item.ready is not None
+            item.inferred = classifier.inferred(item.ready, then.ready if then is not None else None)
+        except Exception as exc:
+            item.failure = exc
+
     def _settle(self, which: int, item: _Item, mine: Deque[_Item]) -> bool:
         """Finish a picture, or leave it to the other devices.  True if this one is lost."""
-        others = len(self._classifiers) > 1
-        lost = others and isinstance(item.failure, (DeviceError, SessionClosed))
+        lost = self._stand_in is not None and isinstance(item.failure, (DeviceError, SessionClosed))
         with self._lock:
             if self._over:
                 return False
@@ -285,8 +312,6 @@ class _Stream:
                 item.tries += 1
                 mine.append(item)
             else:
-                assert item.ready is not None
-                self._free.append(item.ready.tensor)
                 self._finish(item)
             if lost:
                 self._away_since[which] = time.monotonic()
@@ -294,6 +319,8 @@ class _Stream:
                     heapq.heappush(self._to_run, waiting)
                 mine.clear()
                 self._runnable.notify_all()
+                if self._are_all_away():
+                    self._all_away.notify()
         return lost
 
     def _wait_for_device(self, which: int) -> None:
@@ -303,6 +330,39 @@ class _Stream:
             time.sleep(0.02)
         with self._lock:
             self._away_since.pop(which, None)
+
+
+    def _are_all_away(self) -> bool:
+        return len(self._away_since) == len(self._classifiers)
+
+    def _infer_meanwhile(self) -> None:
+        """Answer what is waiting while every device is lost."""
+        classifier: "Optional[Classifier]" = None
+        while True:
+            with self._lock:
+                while not self._over and not self._are_all_away():
+                    self._all_away.wait()
+            if classifier is None and not self._over:
+                assert self._stand_in is not None
+                classifier = self._stand_in()
+                if classifier is None:
+                    return
+            while True:
+                with self._lock:
+                    if self._over:
+                        return
+                    if not self._are_all_away():
+                        self._runnable.notify()     # one that this thread may have been given instead of a device
+                        break
+                    if not self._to_run:
+                        self._runnable.wait(0.05)
+                        continue
+                    item = heapq.heappop(self._to_run)
+                assert classifier is not None
+                self._ask(classifier, item, None)
+                with self._lock:
+                    self._finish(item)
+                del item
 
 
 def _bytes_of(picture: Picture) -> int:

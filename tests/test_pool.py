@@ -2,12 +2,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 
 import numpy as np
 import pytest
 from test_faults import check, pictures, stick  # noqa: F401  (fixtures)
-from worker_tools import wait_until
+from worker_tools import children_of, wait_until
 
 from coral_classify import Pool, UsageError
 from coral_classify.errors import DeviceError
@@ -53,6 +54,7 @@ def test_a_device_and_the_cpu_share_the_work(stick, pair, any_engine, pictures):
 @pytest.mark.parametrize("kind", ["abort", "hang"])
 def test_a_lost_device_s_work_goes_to_the_others(stick, pair, any_engine, pictures, kind):  # noqa: F811
     stick(devices="usb,usb", faults=",".join("%s:%d" % (kind, n) for n in (7, 400)))
+    pair.with_name("colours.tflite").unlink()       # the CPU cannot help
     events = []
     with Pool(pair, deadline_ms=500, on_event=events.append) as pool:
         results = list(pool.stream(pictures[0]))
@@ -88,3 +90,33 @@ def test_broken_pictures_are_results_and_closing_leaves_no_thread(stick, pair, a
             pool.stream([], ahead=0)
     with pytest.raises(UsageError):
         Pool(pair, devices=[])
+
+
+def test_while_every_device_is_away_the_cpu_twin_answers(stick, pair, any_engine, pictures):  # noqa: F811
+    stick(devices="usb,usb")
+    with Pool(pair) as pool:
+        check(list(pool.stream(pictures[0][:20])), pictures[1][:20])
+        stick(devices="")       # for whoever opens one from now on; those that are open die of their next inferences
+        for child in children_of(os.getpid()):
+            os.kill(child, signal.SIGKILL)
+        results = list(pool.stream(pictures[0]))
+        check(results, pictures[1])
+        assert {result.device for result in results} == {"cpu"}
+        assert sum(result.recovered for result in results) <= 2
+        assert pool.classify(pictures[0][0]).device == "cpu"
+        stick(devices="usb,usb")
+        assert wait_until(lambda: pool.classify(pictures[0][0]).device == "usb:0")
+    assert pool.closed and not threads()
+
+
+def test_while_every_device_is_away_and_there_is_no_twin_a_picture_gets_an_error_in_the_end(
+        stick, pair, any_engine, pictures, monkeypatch):  # noqa: F811
+    monkeypatch.setattr("coral_classify.streaming._PATIENCE_S", 1.0)
+    stick(devices="usb,usb")
+    pair.with_name("colours.tflite").unlink()
+    with Pool(pair) as pool:
+        stick(devices="")
+        for child in children_of(os.getpid()):
+            os.kill(child, signal.SIGKILL)
+        results = list(pool.stream(pictures[0][:30]))
+    assert len(results) == 30 and all("every device is away" in result.error for result in results)
