@@ -8,9 +8,11 @@ MODEL ?=
 # A folder with the model's files, for machines without a network; empty: download them.
 MODELS ?= $(wildcard ../shared/testdata/models)
 
-# What `make bench` measures with: a quantized classifier and a JPEG.
-BENCH_MODEL ?= $(wildcard ../shared/testdata/models/mobilenet_v2_1.0_224_quant.tflite)
+# What `make bench` measures with: a quantized classifier (a file, or a published name), a JPEG of some 512 x 929 (empty:
+# an example, enlarged), and options of benchmarks/bench.py, as in: make bench BENCH_OPTIONS='--rounds 3'
+BENCH_MODEL ?= mobilenet-v2
 BENCH_PICTURE ?= $(wildcard ../shared/testdata/images/parrot.jpg)
+BENCH_OPTIONS ?=
 
 .PHONY: run test bench check clean
 
@@ -21,9 +23,10 @@ run: $(VENV)/installed
 test: $(VENV)/tested
 	$(BIN)/python -m pytest -q
 
+# The peers' environments (.venv-bench-*) are made by benchmarks/peers.py, with whatever Pythons are here.
 bench: $(VENV)/installed
-	$(if $(BENCH_MODEL),,$(error name a model: make bench BENCH_MODEL=X.tflite BENCH_PICTURE=Y.jpg))
-	$(BIN)/python benchmarks/compare.py $(BENCH_MODEL) $(BENCH_PICTURE) $(BENCH_WAYS)
+	$(if $(filter %.tflite,$(BENCH_MODEL)),,$(BIN)/coral-classify models pull $(BENCH_MODEL) $(if $(MODELS),--from $(MODELS)))
+	$(BIN)/python benchmarks/bench.py --model $(BENCH_MODEL) $(if $(BENCH_PICTURE),--picture $(BENCH_PICTURE)) $(BENCH_OPTIONS)
 
 check: $(VENV)/checked
 	$(BIN)/ruff check .

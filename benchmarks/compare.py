@@ -1,143 +1,177 @@
-"""This package against the barest script and its peers: same model, pictures, threads, in one run, alternating.
-
-    python benchmarks/compare.py MODEL PICTURE.jpg [--threads 1] [--rounds 15] [--way NAME=PYTHON ...]
-
-MODEL: a quantized classifier with metadata (MobileNet v2 1.0 224 uint8).  PICTURE: a JPEG of some 512 x 929.  A
-12-megapixel JPEG is made from it.  Further ways, each with the Python of an environment that has it: ``pycoral_way``,
-``tasks``, ``mediapipe``.  Prints Markdown: medians in ms with quartiles, and ratios.
-"""
+"""This package against the barest script and its peers: same model, pictures and threads, asked in turn."""
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import platform
-import statistics
 import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, NamedTuple
 
 import numpy as np
+from figures import Goal, LeftOut, Section, ratio, spread, table, turned
+from material import Material
+from peers import PEERS, environment
 from PIL import Image
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
-SCRIPT = """
-import sys; sys.argv = ["ways.py", "barest", %r, "%d"]
-sys.path.insert(0, %r)
-import ways
-_, classify = ways.barest(sys.argv[1 + 1], int(sys.argv[3]))
-print(classify(%r))
-"""
+WAYS = str(Path(__file__).resolve().parent / "ways.py")
+OURS, SERIAL, BAREST, PYCORAL = ("coral_classify", "coral_classify, one after the other", "the barest script",
+                                 "PyCoral's documented way, same engine")
+LARGE = "12-megapixel JPEG"
+# On the 12-megapixel JPEG: how many times faster this package should be.
+TIMES = {PYCORAL: 5.0, PEERS[0].title: 9.0, PEERS[1].title: 4.0, PEERS[2].title: 4.0}
+Samples = Dict[str, Dict[str, List[List[float]]]]       # row -> way -> round -> ms
 
 
 class Worker:
-    """A way in its process."""
+    """A way in its process.
 
-    def __init__(self, name: str, way: str, python: str, model: str, threads: int) -> None:
-        self.name = name
-        self.process = subprocess.Popen(
-            [python, str(HERE / "ways.py"), way, model, str(threads)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, universal_newlines=True)
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if line.strip() == "ready":
-                return
-        raise SystemExit("%s does not start with %s" % (way, python))
+    :raises LeftOut: if it does not start
+    """
 
-    def ask(self, line: str) -> Any:
-        assert self.process.stdin is not None and self.process.stdout is not None
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
+    def __init__(self, way: str, python: str, model: str, threads: int) -> None:
+        self._said = tempfile.TemporaryFile()
+        self._process = subprocess.Popen([python, WAYS, way, model, str(threads)], stdin=subprocess.PIPE,
+                                         stdout=subprocess.PIPE, stderr=self._said, universal_newlines=True)
+        try:
+            self.versions: Dict[str, str] = self._answer()["versions"]
+        except LeftOut:
+            self.close()
+            raise
 
+    def ask(self, **what: Any) -> Any:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(what) + "\n")
+        self._process.stdin.flush()
+        return self._answer()
 
-def spread(times: List[float]) -> str:
-    low, middle, high = np.percentile(times, [25, 50, 75])
-    return "%.2f (%.2f … %.2f)" % (middle, low, high)
+    def _answer(self) -> Any:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if line[:1] in "{[-0123456789":     # some libraries print too
+                return json.loads(line)
+        self._process.wait()
+        self._said.seek(0)
+        words = [line.strip() for line in self._said.read().decode("utf-8", "replace").splitlines() if line.strip()]
+        raise LeftOut(words[-1] if words else "it ended with status %d" % self._process.returncode)
 
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model")
-    parser.add_argument("picture")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--way", action="append", default=[], metavar="NAME=PYTHON")
-    args = parser.parse_args()
-    workers = [Worker(way, way, sys.executable, args.model, args.threads)
-               for way in ("coral_classify", "barest", "pycoral_way")]
-    for extra in args.way:
-        way, _, python = extra.partition("=")
-        workers.append(Worker("%s (its own environment)" % way, way, python, args.model, args.threads))
-    with tempfile.TemporaryDirectory() as folder:
-        large = os.path.join(folder, "large.jpg")
-        Image.open(args.picture).convert("RGB").resize((4000, 3000), Image.LANCZOS).save(large, quality=90)
-        rows = {"sized array": ("array", 20), "JPEG %d × %d" % Image.open(args.picture).size: (args.picture, 10),
-                "12-megapixel JPEG": (large, 2)}
-        times: Dict[str, Dict[str, List[float]]] = {row: {w.name: [] for w in workers} for row in rows}
-        for number in range(args.rounds):
-            for row, (picture, count) in rows.items():
-                for i in range(len(workers)):
-                    worker = workers[(i + number) % len(workers)]
-                    times[row][worker.name] += worker.ask("%d %s" % (count, picture))
-        print("%s, %s, Python %s, %d thread(s), %d rounds\n" % (
-            platform.processor() or platform.machine(), platform.platform(), platform.python_version(), args.threads,
-            args.rounds))
-        print("| way | %s | peak memory MB |" % " | ".join("%s, ms" % row for row in rows))
-        print("|---|%s---|" % ("---|" * len(rows)))
-        for worker in workers:
-            cells = ["%s, %.2f ×" % (spread(times[row][worker.name]),
-                                      statistics.median(times[row][worker.name])
-                                      / statistics.median(times[row]["coral_classify"])) for row in rows]
-            print("| %s | %s | %.0f |" % (worker.name, " | ".join(cells), worker.ask("memory")))
-        commands(args, args.picture)
-        folders(args, folder)
+    def close(self) -> None:
+        self._process.communicate()
+        self._said.close()
 
 
-def commands(args: argparse.Namespace, picture: str) -> None:
-    """The command line against the barest script, each in new processes, in pairs."""
-    ours = [sys.executable, "-m", "coral_classify", picture, "--model", args.model, "--device", "cpu", "--threads",
-            str(args.threads)]
-    theirs = [sys.executable, "-c", SCRIPT % (args.model, args.threads, str(HERE), picture)]
-    times: Dict[str, List[float]] = {"ours": [], "theirs": []}
-    both = [("ours", ours), ("theirs", theirs)]
-    # Compiled modules, as an installation has them.
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    for number in range(args.rounds + 1):
-        for name, command in both if number % 2 else both[::-1]:
-            began = time.perf_counter()
-            subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True,
-                           cwd=str(HERE.parent), env=environment)
-            if number:      # the first one warms the disk
-                times[name].append(1e3 * (time.perf_counter() - began))
-    ratios = [a / b for a, b in zip(times["ours"], times["theirs"])]
-    print("\nCommand line, new process: %s ms; barest script %s ms; ratio %s" % (
-        spread(times["ours"]), spread(times["theirs"]), spread(ratios)))
+class Ways(NamedTuple):
+    workers: Dict[str, Worker]
+    left_out: Dict[str, str]        # way -> why
+    best: Dict[str, int]            # way -> the class that it finds in the picture
 
 
-def folders(args: argparse.Namespace, folder: str) -> None:
-    """A folder of 200 pictures: one after the other, and as a stream with 1, 2, 4 decoding threads."""
-    from coral_classify import Classifier
+def start(material: Material, peers: bool) -> Ways:
+    """All ways; a peer that cannot be had is left out."""
+    ways = Ways({}, {}, {})
 
-    pictures = [args.picture] * 200
-    with Classifier(args.model, device="cpu", threads=args.threads) as classifier:
-        results = [classifier.classify(picture) for picture in pictures]
-        prepare = sum(result.preprocess_ms for result in results) / len(results)
-        infer = sum(result.inference_ms for result in results) / len(results)
-        print("\n200 pictures, pictures/s: preparing alone %.0f on one thread, inference alone %.0f" % (
-            1e3 / prepare, 1e3 / infer))
-        for decoders in (1, 2, 4):
-            rates = []
-            for _ in range(5):
-                began = time.perf_counter()
-                assert sum(1 for _ in classifier.stream(pictures, decoders=decoders)) == len(pictures)
-                rates.append(len(pictures) / (time.perf_counter() - began))
-            print("- stream, %d decoding thread(s): %.0f" % (decoders, statistics.median(rates)))
+    def begin(title: str, way: str, python: str) -> None:
+        worker = Worker(way, python, material.model, material.threads)
+        ways.best[title] = worker.ask(do="best", picture=material.picture)
+        ways.workers[title] = worker
+
+    for title, way in ((OURS, "coral_classify"), (BAREST, "barest"), (PYCORAL, "pycoral")):
+        begin(title, way, material.python)
+    for peer in PEERS:
+        try:
+            if not peers:
+                raise LeftOut("not wanted")
+            begin(peer.title, peer.way, environment(peer))
+        except LeftOut as exc:
+            hint = " (Debian: apt install %s)" % peer.system if "cannot open shared object" in str(exc) else ""
+            ways.left_out[peer.title] = "%s%s" % (exc, hint)
+    return ways
 
 
-if __name__ == "__main__":
-    main()
+def section(material: Material, ways: Ways) -> Section:
+    workers, singles = ways.workers, _singles(material)
+    samples: Samples = {row: {title: [] for title in workers} for row in singles}
+    for number in range(material.rounds):
+        for row, (picture, count) in singles.items():
+            for title in turned(list(workers), number):
+                samples[row][title].append(workers[title].ask(do="one", picture=picture, count=count))
+    memory = {title: workers[title].ask(do="memory") for title in workers}
+    folder = "folder of %d pictures" % len(list(Path(material.many).iterdir()))
+    samples[folder] = {title: [] for title in [OURS, SERIAL] + list(workers)}
+    for number in range((material.rounds + 2) // 3):    # it takes long
+        for title in turned(list(samples[folder]), number):
+            worker = workers[OURS if title == SERIAL else title]
+            what = "stream" if title == OURS else "folder"
+            samples[folder][title].append([worker.ask(do=what, folder=material.many)])
+    return Section("One picture, and a folder", _text(samples, memory, ways),
+                   _times_goals(samples, ways) + _barest_goals(samples) + _peer_goals(samples, ways))
+
+
+def _singles(material: Material) -> Dict[str, Any]:
+    """Row -> picture, how often in a round."""
+    return {"sized array": (None, 20), "JPEG %d × %d" % Image.open(material.picture).size: (material.picture, 10),
+            LARGE: (material.large, 3)}
+
+
+def _against(samples: Samples, row: str, title: str, ours: str = OURS) -> float:
+    """How many times our time this way takes."""
+    return ratio([float(np.median(times)) for times in samples[row][title]],
+                 [float(np.median(times)) for times in samples[row][ours]])
+
+
+def _text(samples: Samples, memory: Dict[str, float], ways: Ways) -> str:
+    def cell(row: str, title: str) -> str:
+        if title not in samples[row]:
+            return ""
+        times = [ms for one in samples[row][title] for ms in one]
+        return "%s, %.2f ×" % (spread(times, "%.0f" if min(times) > 1000 else "%.2f"), _against(samples, row, title))
+
+    titles = [OURS, SERIAL] + [title for title in ways.workers if title != OURS]
+    rows = [[title] + [cell(row, title) for row in samples] + ["%.0f" % memory[title] if title in memory else ""]
+            for title in titles]
+    rows += [[title, "left out: " + why] + [""] * len(samples) for title, why in ways.left_out.items()]
+    same = "All ways find the same best class." if len(set(ways.best.values())) == 1 else \
+        "The best class differs: %s." % ", ".join("%s %d" % pair for pair in ways.best.items())
+    return "\n\n".join([
+        "ms, medians with quartiles; then how many times the time of %s, the median over the rounds. Each way is a "
+        "process of its own, asked in turn; the engine has the same threads everywhere except in MediaPipe, where they "
+        "cannot be set. Peak memory is that of the rows before the folder." % OURS,
+        table(["way"] + ["%s, ms" % row for row in samples] + ["peak MB"], rows),
+        "The folder: %s is `Classifier.stream`, **which decodes in threads of its own**; all others, and the second "
+        "line, take one picture after the other. %s" % (OURS, same)])
+
+
+def _times_goals(samples: Samples, ways: Ways) -> List[Goal]:
+    goals = []
+    for title, wanted in TIMES.items():
+        text = "%s: at least %g times faster than %s" % (LARGE, wanted, title)
+        if title in ways.workers:
+            found = _against(samples, LARGE, title)
+            goals.append(Goal(text, "%.2f times" % found, found >= wanted))
+        else:
+            goals.append(Goal(text, "left out: " + ways.left_out[title], None))
+    return goals
+
+
+def _barest_goals(samples: Samples) -> List[Goal]:
+    goals = []
+    for row in samples:
+        for ours in [OURS] + [SERIAL] * (SERIAL in samples[row]):
+            found = 1 / _against(samples, row, BAREST, ours)
+            how = "" if ours == OURS and SERIAL not in samples[row] else \
+                " (stream)" if ours == OURS else " (one after the other)"
+            goals.append(Goal("%s%s: at most 1.05 times the barest script's time" % (row, how), "%.2f times" % found,
+                              found <= 1.05))
+    return goals
+
+
+def _peer_goals(samples: Samples, ways: Ways) -> List[Goal]:
+    goals = []
+    for peer in PEERS[1:]:
+        text = "every row, the folder one after the other: faster than %s" % peer.title
+        if peer.title in ways.left_out:
+            goals.append(Goal(text, "left out: " + ways.left_out[peer.title], None))
+            continue
+        found = {row: _against(samples, row, peer.title, SERIAL if SERIAL in samples[row] else OURS)
+                 for row in samples}
+        goals.append(Goal(text, ", ".join("%s %.2f times" % pair for pair in found.items()), min(found.values()) > 1))
+    return goals
