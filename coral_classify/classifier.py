@@ -173,7 +173,7 @@ class Classifier:
 
     def stream(
         self,
-        pictures: Iterable[Picture],
+        pictures: Iterable[Optional[Picture]],
         *,
         ahead: int = 8,
         decoders: Optional[int] = None,
@@ -188,7 +188,8 @@ class Classifier:
         """Classify many pictures, in order; threads decode the next ones while the device works.
 
         A picture that cannot be classified gives a result with ``error`` set.  ``pictures`` is read in the
-        caller's thread and may be endless.  Closing the generator leaves no thread.
+        caller's thread and may be endless; a None in it says that there is none at present, and lets those before
+        it be answered first.  Closing the generator leaves no thread.
 
         :param ahead: how many pictures to read and prepare beyond the one in hand; only while one takes unusually
             long, more may pass it

@@ -6,6 +6,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, Callable, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
+from . import edgetpu
 from .classifier import Classifier, Number, Wanted
 from .devices import list_devices
 from .engine import usable_cores
@@ -50,7 +51,7 @@ class Pool:
         :param threads: CPU threads of a "cpu" among the devices; None: half of the usable cores, the others decode
         :param model, labels, engine, mean, std, fit, performance, supervised, deadline_ms, on_event: as for
             :class:`Classifier`
-        :raises UsageError: for an empty list of devices
+        :raises UsageError: for an empty list of devices, or an unknown name
         :raises DeviceError: if a device that was named does not open
         """
         everything = devices == "all"
@@ -58,6 +59,9 @@ class Pool:
             [devices] if isinstance(devices, str) else list(devices)
         if not named and not everything:
             raise UsageError("devices must name at least one device, got %r" % (devices,))
+        for device in named:
+            if device not in ("auto", "cpu"):
+                edgetpu.match(device, [])       # before the first one opens
         self._classifiers: List[Classifier] = []
         # The others are the way on, not the twin of each; without others the twin is.
         self._others = len(named) > 1
@@ -133,7 +137,7 @@ class Pool:
 
     def stream(
         self,
-        pictures: Iterable[Picture],
+        pictures: Iterable[Optional[Picture]],
         *,
         ahead: int = 8,
         decoders: Optional[int] = None,

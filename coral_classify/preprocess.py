@@ -5,8 +5,10 @@ Knows nothing of quantization (see :mod:`coral_classify.normalization`), engines
 """
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import threading
 from typing import Any, BinaryIO, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
@@ -27,6 +29,10 @@ _FILTER: Any = getattr(Image, "Resampling", Image).LANCZOS
 _BACKGROUND = (255, 255, 255)       # behind transparent pixels: what viewers show
 # EXIF orientation -> (mirror left-right first, then quarter turns clockwise)
 _ORIENTATIONS = {2: (True, 0), 3: (False, 2), 4: (True, 2), 5: (True, 3), 6: (False, 1), 7: (True, 1), 8: (False, 3)}
+# Threads that decode ahead would take the memory of a board with a few pictures of 100 megapixels: of those larger than
+# this (Pillow takes 4 bytes a pixel) one is decoded at a time, while small ones go on.
+_LARGE_BYTES = 96 << 20
+_one_large = threading.Lock()
 _TRANSPOSE: Any = getattr(Image, "Transpose", Image)        # Pillow before 9.1 has the names in Image itself
 _TURNS = {1: _TRANSPOSE.ROTATE_270, 2: _TRANSPOSE.ROTATE_180, 3: _TRANSPOSE.ROTATE_90}  # it turns the other way
 
@@ -190,9 +196,10 @@ def _prepare(
     _draft(image, stored_box, stored_inner)
     decoded_size = image.size
     scale_x, scale_y = decoded_size[0] / source_size[0], decoded_size[1] / source_size[1]
-    rgb = _to_rgb(image)
     scaled = (stored_box[0] * scale_x, stored_box[1] * scale_y, stored_box[2] * scale_x, stored_box[3] * scale_y)
-    small = _resize(rgb, stored_inner, scaled)
+    large = 4 * decoded_size[0] * decoded_size[1] > _LARGE_BYTES
+    with _one_large if large else contextlib.nullcontext():
+        small = _resize(_to_rgb(image), stored_inner, scaled)
     if mirror:
         small = small.transpose(_TRANSPOSE.FLIP_LEFT_RIGHT)
     if (exif_turns + turns) % 4:

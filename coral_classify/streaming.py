@@ -35,7 +35,7 @@ _GRACE_S = 2.0      # for what is in progress when the stream is closed
 
 def stream(
     classifiers: "Sequence[Classifier]",
-    pictures: Iterable[Picture],
+    pictures: Iterable[Optional[Picture]],
     wanted: "Wanted",
     *,
     ahead: int,
@@ -81,13 +81,14 @@ class _Item:
 
 
 class _Stream:
-    """One stream.  A picture goes from the window to the decoding threads, by the heap to a device's thread, and back."""
+    """One stream.  A picture goes from the window to a decoding thread, over the heap to a device, and back."""
 
-    def __init__(self, classifiers: "Sequence[Classifier]", pictures: Iterable[Picture], wanted: "Wanted", ahead: int,
-                 decoders: int, max_bytes: int, stand_in: "Optional[Callable[[], Optional[Classifier]]]") -> None:
+    def __init__(self, classifiers: "Sequence[Classifier]", pictures: Iterable[Optional[Picture]], wanted: "Wanted",
+                 ahead: int, decoders: int, max_bytes: int,
+                 stand_in: "Optional[Callable[[], Optional[Classifier]]]") -> None:
         self._classifiers = classifiers
         self._stand_in = stand_in
-        self._pictures: Optional[Iterator[Picture]] = iter(pictures)
+        self._pictures: Optional[Iterator[Optional[Picture]]] = iter(pictures)
         self._wanted = wanted
         self._size = ahead + len(classifiers)
         self._decoders = decoders
@@ -97,6 +98,7 @@ class _Stream:
         self._taken = 0
         self._held = 0                          # bytes of the pictures in the window
         self._quick = True                      # the source gave its latest picture at once
+        self._none_at_present = False           # it said so: the window is to be emptied first
         self._stalled = False                   # the first in the window takes long
         self._trouble: Optional[Exception] = None   # what the source raised
         # Guarded by the lock.
@@ -129,7 +131,9 @@ class _Stream:
             while True:
                 self._read()
                 if not self._window:
-                    break
+                    if self._pictures is None:
+                        break
+                    continue    # none at present
                 item = self._window[0]
                 if self._is_done(item):
                     self._window.popleft()
@@ -181,6 +185,9 @@ class _Stream:
             except Exception as exc:    # the pictures before it are worth their results
                 self._pictures, self._trouble = None, exc
                 return
+            if picture is None:
+                self._none_at_present = True
+                return
             self._quick = time.monotonic() - began < _QUICK_S
             item = _Item(self._taken, picture)
             del picture
@@ -194,8 +201,9 @@ class _Stream:
 
     def _has_room(self) -> bool:
         if not self._window:
+            self._none_at_present = False
             return True
-        if self._held >= self._max_bytes or (self._window[0].done and not self._quick):
+        if self._none_at_present or self._held >= self._max_bytes or (self._window[0].done and not self._quick):
             return False
         if len(self._window) < self._size:
             return True

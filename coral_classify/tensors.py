@@ -44,7 +44,7 @@ class Memory:
             os.close(descriptor)
 
 
-class SharedTensor(np.ndarray):  # type: ignore[type-arg]
+class SharedTensor(np.ndarray):
     """A tensor in a :class:`Memory`; what is derived from it (a view, a sum) is not."""
 
     memory: Optional[Memory] = None

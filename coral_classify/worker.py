@@ -98,7 +98,8 @@ def _serve(wire: channel.Wire) -> None:
             if frame.kind == channel.QUIT:
                 break
             if frame.kind == channel.TAKE:
-                tensors[frame.number] = mapped(frame.descriptor, session.input, json.loads(frame.payload.decode("ascii")))
+                slots = json.loads(frame.payload.decode("ascii"))
+                tensors[frame.number] = mapped(frame.descriptor, session.input, slots)
                 os.close(frame.descriptor)
             elif frame.kind == channel.DROP:
                 del tensors[frame.number]

@@ -115,6 +115,37 @@ def test_names_and_pictures_on_standard_input(classify, folder, monkeypatch):
     assert best(records(classify("-", "--json")[1])[0]) == "red"
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs select on pipes")
+def test_whoever_writes_names_may_wait_for_each_answer(model, any_engine, folder):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "coral_classify", "-", "--json", "--model", str(model), "--device", "cpu"],
+        env=dict(os.environ, PYTHONPATH=str(REPOSITORY)), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL)
+    for name in ("a.png", "below/c.png", "d.jpg", "a.png"):
+        process.stdin.write(os.fsencode(str(folder / name)) + b"\n")
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline().decode())["image"] == str(folder / name)
+    process.stdin.write(os.fsencode(str(folder / "a.png")))     # without a line's end
+    rest = process.communicate(timeout=60)[0]
+    assert named(rest.decode()) == ["a.png"] and process.returncode == 1
+
+
+def test_several_devices_by_name_and_all(pair, any_engine, simulated_library, folder, monkeypatch, capsys):
+    monkeypatch.setenv("CORAL_CLASSIFY_LIBEDGETPU", str(simulated_library))
+    monkeypatch.setenv("SIM_DEVICES", "usb,usb")
+    for device, wanted in ("all", {"usb:0", "usb:1"}), ("usb:0,cpu", {"usb:0", "cpu"}):
+        code = main([str(folder)] * 40 + ["--model", str(pair), "--device", device, "--json", "--decoders", "1"])
+        out = capsys.readouterr().out
+        assert code == 1 and {record["device"] for record in records(out) if not record["error"]} <= wanted
+        assert named(out) == ["a.png", "b, \"quoted\".png", "d.jpg"] * 40
+    monkeypatch.setenv("SIM_DEVICES", "")
+    assert main([str(folder / "a.png"), "--model", str(pair), "--device", "all"]) == 0
+    assert "device: cpu (no Edge TPU could be used; colours.tflite is the CPU twin" in capsys.readouterr().out
+    assert main([str(folder / "a.png"), "--model", str(pair), "--device", "usb:0,nonsense"]) == 2
+    assert main([str(folder / "a.png"), "--model", str(pair), "--device", "cpu", "--decoders", "0"]) == 2
+    assert "--decoders must be at least 1" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz"])
 def test_archives(classify, folder, tmp_path, kind):
     path = tmp_path / ("photos." + kind)

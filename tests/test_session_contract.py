@@ -108,6 +108,31 @@ def test_after_close_it_says_so(session):
         session.run(picture())
 
 
+def test_its_own_tensors_are_taken_as_any_other(session):
+    tensors = session.input_tensors(3)
+    assert len(tensors) == 3
+    for seed, tensor in enumerate(tensors):
+        assert tensor.shape == session.input.shape and tensor.dtype == session.input.dtype
+        tensor[...] = picture(seed)
+    for seed in (2, 0, 1, 0):
+        assert (session.run(tensors[seed]) == session.run(picture(seed))).all()
+
+
+def test_the_next_tensor_may_be_told_and_left_out_and_told_again(session):
+    expected = [session.run(picture(seed)) for seed in range(4)]
+    tensors = session.input_tensors(4)
+    for seed, tensor in enumerate(tensors):
+        tensor[...] = picture(seed)
+    told = [(0, 1), (1, 2), (3, None), (2, 0), (3, 2), (2, 2), (2, None)]     # 2 and 0 are told in vain
+    for number, then in told:
+        output = session.run(tensors[number], None if then is None else tensors[then])
+        assert (output == expected[number]).all(), (number, then)
+    assert (session.run(tensors[0], picture(1)) == expected[0]).all()   # one from elsewhere
+    assert (session.run(picture(1), tensors[2]) == expected[1]).all()
+    del tensors[2]
+    assert (session.run(picture(3)) == expected[3]).all()
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_after_a_fork_the_child_is_told_and_the_parent_goes_on(session):

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import gc
+import io
 import itertools
 import threading
+import time
 
 import numpy as np
 import pytest
+from PIL import Image
+from worker_tools import wait_until
 
-from coral_classify import Classifier
+from coral_classify import Classifier, preprocess
 from coral_classify.errors import DeviceError, SessionClosed, UsageError
 from coral_classify.testing import FakeSession
 from coral_classify.types import Quantization, TensorSpec
@@ -92,3 +97,142 @@ def test_wrong_parameters_are_told_before_the_first_picture(wrong):
     with Classifier(FakeSession(by_first_pixel)) as classifier:
         with pytest.raises(UsageError):
             classifier.stream([], **wrong)
+
+
+class Gate:
+    """A picture that lies in a pipe, and comes when it is let through."""
+
+    name = "gate.png"
+
+    def __init__(self, value):
+        self.opened = threading.Event()
+        self.touched = threading.Event()
+        content = io.BytesIO()
+        Image.new("RGB", (16, 16), (value,) * 3).save(content, "PNG")
+        self.content = content.getvalue()
+
+    def read(self, size=-1):
+        self.touched.set()
+        assert self.opened.wait(30)
+        return self.content
+
+    def seekable(self):
+        return False
+
+
+def test_a_slow_picture_lets_the_others_pass_and_comes_out_in_its_place():
+    gate, answered = Gate(7), []
+
+    def answer(tensor):
+        answered.append(int(tensor.flat[0]))
+        return by_first_pixel(tensor)
+
+    with Classifier(FakeSession(answer, output=FakeSession(by_first_pixel).output)) as classifier:
+        pictures = [gate] + [grey(value) for value in range(10, 60)]
+        stream = classifier.stream(pictures, ahead=2, decoders=2)
+        threading.Timer(1.0, gate.opened.set).start()
+        results = list(stream)
+    assert [r.predictions[0].class_id for r in results] == [7] + list(range(10, 60))
+    # More than the window had been answered before it came.
+    assert answered.index(7) > 10
+
+
+def test_a_source_that_says_none_at_present_gets_its_answers_first():
+    """A program that waits for the answer to one picture before it sends the next one."""
+    answered = []
+
+    def pictures():
+        for value in range(5):
+            yield grey(value)
+            while len(answered) <= value:
+                yield None
+
+    with Classifier(FakeSession(by_first_pixel)) as classifier:
+        for result in classifier.stream(pictures()):
+            answered.append(result.predictions[0].class_id)
+    assert answered == list(range(5))
+
+
+def test_a_slow_source_is_read_at_most_one_picture_before_an_answer_is_given_out():
+    read = []
+
+    def pictures():
+        for value in range(4):
+            time.sleep(0.05)
+            read.append(value)
+            yield grey(value)
+
+    with Classifier(FakeSession(by_first_pixel)) as classifier:
+        lag = [len(read) - result.predictions[0].class_id for result in classifier.stream(pictures())]
+    assert len(lag) == 4 and max(lag) <= 2
+
+
+def test_closing_does_not_wait_for_a_picture_that_never_comes(monkeypatch):
+    monkeypatch.setattr("coral_classify.streaming._GRACE_S", 0.2)
+    gate = Gate(0)
+    with Classifier(FakeSession(by_first_pixel)) as classifier:
+        stream = classifier.stream([grey(1), gate, grey(2)])
+        next(stream)
+        assert gate.touched.wait(10)
+        began = time.monotonic()
+        stream.close()
+        assert time.monotonic() - began < 5
+        gate.opened.set()
+        assert wait_until(lambda: not threads())
+
+
+def test_a_defect_in_a_thread_is_raised_and_not_waited_for(monkeypatch):
+    with Classifier(FakeSession(by_first_pixel)) as classifier:
+        monkeypatch.setattr("coral_classify.streaming._Stream._finish", lambda self, item: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            list(classifier.stream([grey(0)]))
+    assert not threads()
+
+
+def test_two_streams_of_one_classifier_do_not_mix():
+    with Classifier(FakeSession(by_first_pixel)) as classifier:
+        one, other = (classifier.stream([grey(v) for v in values]) for values in (range(0, 40), range(100, 140)))
+        for number, (here, there) in enumerate(zip(one, other)):
+            assert here.predictions[0].class_id == number and there.predictions[0].class_id == 100 + number
+
+
+def test_memory_stays_flat():
+    """The proof over a hundred thousand pictures is benchmarks/flat.py; this finds what grows with each one."""
+    with Classifier(FakeSession(by_first_pixel)) as classifier:
+        stream = classifier.stream(grey(0) for _ in itertools.count())
+        for _ in itertools.islice(stream, 200):
+            pass
+        gc.collect()
+        before = len(gc.get_objects())
+        for _ in itertools.islice(stream, 400):
+            pass
+        gc.collect()
+        assert len(gc.get_objects()) - before < 200
+        stream.close()
+
+
+def test_large_pictures_are_decoded_one_at_a_time(monkeypatch):
+    at_once, most, lock = [0], [0], threading.Lock()
+    to_rgb = preprocess._to_rgb
+
+    def watched(image):
+        with lock:
+            at_once[0] += 1
+            most[0] = max(most[0], at_once[0])
+        time.sleep(0.02)
+        try:
+            return to_rgb(image)
+        finally:
+            with lock:
+                at_once[0] -= 1
+
+    monkeypatch.setattr(preprocess, "_to_rgb", watched)
+    content = io.BytesIO()
+    Image.new("RGB", (300, 300)).save(content, "PNG")
+    with Classifier(FakeSession(by_first_pixel)) as classifier:
+        list(classifier.stream([content.getvalue()] * 8, decoders=4))
+        assert most[0] > 1
+        most[0] = 0
+        monkeypatch.setattr(preprocess, "_LARGE_BYTES", 100000)
+        list(classifier.stream([content.getvalue()] * 8, decoders=4))
+        assert most[0] == 1

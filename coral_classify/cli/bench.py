@@ -6,12 +6,13 @@ import json
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Dict, List, Sequence
+from typing import TYPE_CHECKING, Any, Dict, List, Sequence, Union
 
 from .classify import add_options, guarded
 
 if TYPE_CHECKING:
     from ..classifier import Classifier
+    from ..pool import Pool
 
 __all__ = ["main"]
 
@@ -34,7 +35,7 @@ def main(argv: List[str]) -> int:
     return guarded(args, lambda classifier, args: _bench(classifier, args, 1e3 * (time.perf_counter() - began)))
 
 
-def _bench(classifier: "Classifier", args: argparse.Namespace, load_ms: float) -> int:
+def _bench(classifier: "Union[Classifier, Pool]", args: argparse.Namespace, load_ms: float) -> int:
     from .. import passports
 
     picture: Any = _drawn()
@@ -52,7 +53,7 @@ def _bench(classifier: "Classifier", args: argparse.Namespace, load_ms: float) -
             decode.append(total - result.preprocess_ms - result.inference_ms)
             whole.append(total)
     began = time.perf_counter()
-    for _ in classifier.stream([picture] * args.count, top_k=args.top_k):
+    for _ in classifier.stream([picture] * args.count, decoders=args.decoders, top_k=args.top_k):
         pass
     rate = args.count / (time.perf_counter() - began)
     passport = passports.by_file(_path(classifier.model))

@@ -5,12 +5,13 @@ import argparse
 import logging
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Callable, List, Optional
+from typing import TYPE_CHECKING, Any, Callable, List, Optional, Union
 
 from . import COMMANDS
 
 if TYPE_CHECKING:
     from ..classifier import Classifier
+    from ..pool import Pool
     from ..types import Result
 
 __all__ = ["add_options", "guarded", "main", "open_classifier", "print_table", "printable"]
@@ -20,16 +21,21 @@ def main(argv: List[str]) -> int:
     args = _parser().parse_args(argv)
     # Engine and NumPy load only now: --help and wrong options answer at once.
     from .many import run
+    from .sources import are_many
 
-    code = guarded(args, run)
+    code = guarded(args, run, many=len(args.images) > 1 or are_many(args.images))
     if code < 2 and args.model is None and not args.json:
         print("coral-classify: the package's own model knows 73 kinds of things; for 1000: coral-classify models "
               "pull efficientnet-edgetpu-s, then --model efficientnet-edgetpu-s", file=sys.stderr)
     return code
 
 
-def guarded(args: argparse.Namespace, work: "Callable[[Classifier, argparse.Namespace], int]") -> int:
-    """Open the classifier that the options describe, do the *work*, and turn errors into a line and an exit code."""
+def guarded(args: argparse.Namespace, work: "Callable[[Union[Classifier, Pool], argparse.Namespace], int]",
+            many: bool = False) -> int:
+    """Open the classifier that the options describe, do the *work*, and turn errors into a line and an exit code.
+
+    :param many: whether pictures will come as a stream
+    """
     from ..errors import CoralClassifyError, UsageError
 
     handler = logging.StreamHandler()
@@ -39,7 +45,9 @@ def guarded(args: argparse.Namespace, work: "Callable[[Classifier, argparse.Name
     # A device that is lost, and one that is back: one line each.
     logging.getLogger("coral_classify.supervised").setLevel(logging.INFO)
     try:
-        with open_classifier(args) as classifier:
+        if args.decoders is not None and args.decoders < 1:
+            raise UsageError("--decoders must be at least 1, got %d" % args.decoders)
+        with open_classifier(args, many) as classifier:
             return work(classifier, args)
     except UsageError as exc:
         print("coral-classify: %s" % exc, file=sys.stderr)
@@ -82,7 +90,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="download a published model that is not here without asking")
     parser.add_argument("--labels", metavar="FILE", help="class names (default: those in the model file)")
     parser.add_argument("--device", default="auto", metavar="DEVICE",
-                        help="auto, cpu, usb, usb:N, pci, pci:N or :N (default: auto)")
+                        help="auto, cpu, usb, usb:N, pci, pci:N or :N; all: every Edge TPU; several with commas "
+                        "(default: auto)")
     parser.add_argument("--top-k", type=int, default=5, metavar="N", help="how many classes (default: 5)")
     parser.add_argument("--threshold", type=float, metavar="SCORE", help="leave out classes with a lower score")
     parser.add_argument("--allow", action="append", metavar="CLASS", help="label or id to consider; repeat for more")
@@ -95,7 +104,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mean", type=_numbers, metavar="M", help="mean the model was trained with; one or three")
     parser.add_argument("--std", type=_numbers, metavar="S", help="standard deviation likewise")
     parser.add_argument("--engine", choices=["ai-edge-litert", "tflite-runtime"], help="TFLite runtime to use")
-    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all usable cores)")
+    parser.add_argument("--threads", type=int, metavar="N",
+                        help="CPU threads of the engine (default: all usable cores; half of them for many pictures)")
+    parser.add_argument("--decoders", type=int, metavar="N",
+                        help="threads that read and prepare pictures (default: all usable cores)")
     parser.add_argument("--performance", choices=["low", "medium", "high", "max"], help="clock of a USB Edge TPU")
     parser.add_argument("--json", action="store_true", help="one JSON object per line on standard output")
     parser.add_argument("--explain", action="store_true", help="also say what was done to each picture")
@@ -109,21 +121,36 @@ def _numbers(text: str) -> List[float]:
         raise argparse.ArgumentTypeError("%r is not a list of numbers like 0.1,0.1,0.5,0.5" % text) from None
 
 
-def open_classifier(args: argparse.Namespace) -> "Classifier":
-    from ..classifier import Classifier
+def open_classifier(args: argparse.Namespace, many: bool) -> "Union[Classifier, Pool]":
+    """What the options describe, with its parameters checked.
 
+    :param many: whether pictures will come as a stream
+    """
     if args.model is not None and not os.path.exists(args.model):
         _pull_first(args.model, args.yes)
-    classifier = Classifier(
-        args.model, labels=args.labels, device=args.device, engine=args.engine, threads=args.threads,
-        mean=args.mean, std=args.std, fit=args.fit, performance=args.performance,
-    )
+    threads = args.threads
+    if threads is None and many:
+        from ..engine import usable_cores
+
+        # The other half has enough to do with decoding: benchmarks/README.md.
+        threads = max(1, usable_cores() // 2)
+    options: Any = {"labels": args.labels, "engine": args.engine, "threads": threads, "mean": args.mean,
+                    "std": args.std, "fit": args.fit, "performance": args.performance}
+    opened: "Union[Classifier, Pool]"
+    if args.device == "all" or "," in args.device:
+        from ..pool import Pool
+
+        opened = Pool(args.model, devices="all" if args.device == "all" else args.device.split(","), **options)
+    else:
+        from ..classifier import Classifier
+
+        opened = Classifier(args.model, device=args.device, **options)
     try:
-        classifier.wanted(args.top_k, args.threshold, args.allow, args.deny, args.region, args.rotate)
+        opened.wanted(args.top_k, args.threshold, args.allow, args.deny, args.region, args.rotate)
     except Exception:
-        classifier.close()
+        opened.close()
         raise
-    return classifier
+    return opened
 
 
 def _pull_first(name: str, yes: bool) -> None:

@@ -2,10 +2,11 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 import time
 from collections import Counter, deque
-from typing import TYPE_CHECKING, Any, Deque, Iterable, Iterator, List, Optional
+from typing import TYPE_CHECKING, Any, Callable, Deque, Iterable, Iterator, List, Optional, Union
 
 from ..errors import CoralClassifyError, ImageError
 from ..preprocess import name_of
@@ -15,9 +16,10 @@ from .classify import print_table, printable
 
 if TYPE_CHECKING:
     from ..classifier import Classifier
+    from ..pool import Pool
     from .output import SortedFolders
 
-__all__ = ["Report", "run"]
+__all__ = ["Report", "run", "streamed", "told"]
 
 
 class Report:
@@ -27,7 +29,7 @@ class Report:
     :raises UsageError, CoralClassifyError: if a file cannot be used
     """
 
-    def __init__(self, classifier: "Classifier", args: argparse.Namespace) -> None:
+    def __init__(self, classifier: "Union[Classifier, Pool]", args: argparse.Namespace) -> None:
         self.failed = self.classified = self.skipped = 0
         self._classifier = classifier
         self._explain = args.explain
@@ -96,7 +98,7 @@ class Report:
             file.close()
 
 
-def run(classifier: "Classifier", args: argparse.Namespace) -> int:
+def run(classifier: "Union[Classifier, Pool]", args: argparse.Namespace) -> int:
     """Classify all pictures that the arguments mean.
 
     :returns: 0 all classified, 1 some failed
@@ -110,33 +112,12 @@ def run(classifier: "Classifier", args: argparse.Namespace) -> int:
     many = sources.are_many(args.images) or bool(args.csv or args.jsonl or args.sort_into or args.progress)
     report = Report(classifier, args)
     bar = _bar(args) if args.progress and sys.stderr.isatty() else None
-    waiting: "Deque[sources.Source]" = deque()      # handed out, and not yet answered
-
-    def pictures() -> Iterator[Any]:
-        for source in sources.expand(args.images, args.recursive):
-            if isinstance(source, ImageError):
-                waiting.append(source)
-            elif report.is_done(name_of(source)):
-                report.skipped += 1
-            else:
-                waiting.append(source)
-                yield source
-
-    def tell_of_those_without_a_picture() -> None:
-        while waiting:
-            source = waiting[0]
-            if not isinstance(source, ImageError):
-                break
-            report.fail(source)
-            waiting.popleft()
-
     try:
-        for result in _results(classifier, pictures(), args, one=len(args.images) == 1 and not many):
-            tell_of_those_without_a_picture()
-            report.tell(result, waiting.popleft())
+        answers = _one_by_one if len(args.images) == 1 and args.images != ["-"] and not many else streamed
+        pictures = sources.expand(args.images, args.recursive)
+        for _ in told(pictures, functools.partial(answers, classifier, args), report):
             if bar is not None:
-                bar.update(report.classified + report.failed - bar.n)
-        tell_of_those_without_a_picture()
+                bar.update(report.classified + report.failed + report.skipped - bar.n)
     except CoralClassifyError as exc:
         print("coral-classify: %s" % printable(str(exc)), file=sys.stderr)
         return 1
@@ -149,13 +130,17 @@ def run(classifier: "Classifier", args: argparse.Namespace) -> int:
     return 1 if report.failed else 0
 
 
-def _results(classifier: "Classifier", pictures: Iterable[Any], args: argparse.Namespace,
-             one: bool) -> Iterator[Result]:
-    if not one:
-        yield from classifier.stream(pictures, top_k=args.top_k, threshold=args.threshold, allow=args.allow,
-                                     deny=args.deny, region=args.region, rotate=args.rotate)
-        return
-    for picture in pictures:    # a single one starts sooner without threads
+def streamed(classifier: "Union[Classifier, Pool]", args: argparse.Namespace,
+             pictures: Iterable[Any]) -> Iterator[Result]:
+    """The results for many pictures, as the options want them."""
+    return classifier.stream(pictures, decoders=args.decoders, top_k=args.top_k, threshold=args.threshold,
+                             allow=args.allow, deny=args.deny, region=args.region, rotate=args.rotate)
+
+
+def _one_by_one(classifier: "Union[Classifier, Pool]", args: argparse.Namespace,
+                pictures: Iterable[Any]) -> Iterator[Result]:
+    """For a single one, which is answered sooner without threads."""
+    for picture in pictures:
         try:
             yield classifier.classify(picture, top_k=args.top_k, threshold=args.threshold, allow=args.allow,
                                       deny=args.deny, region=args.region, rotate=args.rotate)
@@ -164,6 +149,34 @@ def _results(classifier: "Classifier", pictures: Iterable[Any], args: argparse.N
                 raise
             yield Result(name_of(picture), classifier.model, classifier.device, classifier.device_reason, (), 0.0, 0.0,
                          error=str(exc))
+
+
+def told(pictures: "Iterable[Optional[sources.Source]]", answers: Callable[[Iterable[Any]], Iterator[Result]],
+         report: Report) -> Iterator[Result]:
+    """Have the pictures answered that no earlier run has, and tell of each; then its result is given out."""
+    waiting: "Deque[sources.Source]" = deque()      # handed out, and not yet answered
+
+    def handed_out() -> Iterator[Any]:
+        for source in pictures:
+            if source is None:
+                yield None
+            elif isinstance(source, ImageError):
+                waiting.append(source)
+            elif report.is_done(name_of(source)):
+                report.skipped += 1
+            else:
+                waiting.append(source)
+                yield source
+
+    def tell_of_those_without_a_picture() -> None:
+        while waiting and isinstance(waiting[0], ImageError):
+            report.fail(waiting.popleft())      # type: ignore[arg-type]
+
+    for result in answers(handed_out()):
+        tell_of_those_without_a_picture()
+        report.tell(result, waiting.popleft())
+        yield result
+    tell_of_those_without_a_picture()
 
 
 def _bar(args: argparse.Namespace) -> Any:

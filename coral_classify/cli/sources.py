@@ -8,8 +8,9 @@ import functools
 import glob
 import io
 import os
+import select
 import sys
-from typing import TYPE_CHECKING, BinaryIO, Callable, Iterable, Iterator, List, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Iterable, Iterator, List, Optional, Tuple, Union
 
 from ..errors import ImageError
 
@@ -25,6 +26,7 @@ Source = Union[str, BinaryIO, ImageError]
 EXTENSIONS = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".avif")
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _MEMBER_LIMIT = 256 << 20       # bytes of one picture in an archive, against bombs
+_LOOK_S = 0.05                  # how often to look for further names
 _STDIN_LIMIT = 1 << 30          # bytes; a picture is smaller, an endless pipe is not
 _MARKS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*", b"P4", b"P5", b"P6", b"\0\0\0")
 
@@ -42,8 +44,8 @@ def number_of(arguments: List[str], recursive: bool) -> Optional[int]:
     return sum(1 for _ in expand(arguments, recursive))
 
 
-def expand(arguments: Iterable[str], recursive: bool) -> Iterator[Source]:
-    """The pictures that the arguments mean, in order; folders and globs sorted by name.
+def expand(arguments: Iterable[str], recursive: bool) -> Iterator[Optional[Source]]:
+    """The pictures that the arguments mean, in order; folders and globs sorted by name.  None: none at present.
 
     :param recursive: look into the folders of folders, too
     """
@@ -93,7 +95,7 @@ def pictures_in(folder: str, recursive: bool) -> Iterator[str]:
             yield entry.path
 
 
-def _listed(name: str, recursive: bool) -> Iterator[Source]:
+def _listed(name: str, recursive: bool) -> Iterator[Optional[Source]]:
     """The names in a file, one per line."""
     try:
         with open(name, "rb") as file:
@@ -102,19 +104,43 @@ def _listed(name: str, recursive: bool) -> Iterator[Source]:
         yield ImageError("list %s: %s" % (name, exc.strerror or exc))
 
 
-def _lines(file: Iterable[bytes], recursive: bool) -> Iterator[Source]:
+def _as_they_come(stream: Any) -> Iterator[Optional[bytes]]:
+    """The lines of a pipe; None while there is none: whoever writes names may wait for the answers."""
+    rest = b""
+    while True:
+        chunk = stream.read1(65536)     # what was peeked at, then what is there
+        if not chunk:
+            yield rest
+            return
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from lines
+        while not _readable(stream):
+            yield None
+
+
+def _readable(stream: Any) -> bool:
+    try:
+        return bool(select.select([stream], [], [], _LOOK_S)[0])
+    except (OSError, ValueError):   # no pipe, or Windows
+        return True
+
+
+def _lines(file: Iterable[Optional[bytes]], recursive: bool) -> Iterator[Optional[Source]]:
     for line in file:
+        if line is None:
+            yield None
+            continue
         name = os.fsdecode(line.rstrip(b"\r\n"))
         if name:
             yield from _named(name, recursive)
 
 
-def _standard_input(recursive: bool) -> Iterator[Source]:
+def _standard_input(recursive: bool) -> Iterator[Optional[Source]]:
     """One picture, or the names of pictures, one per line; the first bytes tell."""
     stream = sys.stdin.buffer
     first = stream.peek(16)[:16] if hasattr(stream, "peek") else b""
     if first and not first.startswith(_MARKS) and all(byte >= 32 or byte in b"\t\r\n" for byte in first):
-        yield from _lines(stream, recursive)
+        yield from _lines(_as_they_come(stream), recursive)
         return
     # In memory, because a pipe cannot be sought.
     yield _open_picture("-", stream.read(_STDIN_LIMIT))

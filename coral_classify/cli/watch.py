@@ -2,15 +2,17 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Dict, Iterator, List, Set, Tuple
+from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Set, Tuple, Union
 
 from .classify import add_options, guarded
 
 if TYPE_CHECKING:
     from ..classifier import Classifier
+    from ..pool import Pool
 
 __all__ = ["main"]
 
@@ -37,29 +39,17 @@ def main(argv: List[str]) -> int:
     if args.interval <= 0:
         print("coral-classify: --interval must be positive, got %g" % args.interval, file=sys.stderr)
         return 2
-    return guarded(args, _watch)
+    return guarded(args, _watch, many=True)
 
 
-def _watch(classifier: "Classifier", args: argparse.Namespace) -> int:
-    from ..errors import CoralClassifyError
-    from ..types import Result
-    from .many import Report
+def _watch(classifier: "Union[Classifier, Pool]", args: argparse.Namespace) -> int:
+    from .many import Report, streamed, told
 
     report = Report(classifier, args)
+    arriving = _arriving(args.folder, args.recursive, args.interval)
     try:
-        for name in _arriving(args.folder, args.recursive, args.interval):
-            if report.is_done(name):
-                report.skipped += 1
-                continue
-            try:
-                result = classifier.classify(name, top_k=args.top_k, threshold=args.threshold, allow=args.allow,
-                                             deny=args.deny, region=args.region, rotate=args.rotate)
-            except CoralClassifyError as exc:
-                if classifier.closed:
-                    raise
-                result = Result(name, classifier.model, classifier.device, classifier.device_reason, (), 0.0, 0.0,
-                                error=str(exc))
-            report.tell(result, name)
+        for _ in told(arriving, functools.partial(streamed, classifier, args), report):
+            pass
     except KeyboardInterrupt:
         pass    # the way to end it
     finally:
@@ -68,8 +58,8 @@ def _watch(classifier: "Classifier", args: argparse.Namespace) -> int:
     return 1 if report.failed else 0
 
 
-def _arriving(folder: str, recursive: bool, interval_s: float) -> Iterator[str]:
-    """Each picture once it is whole; one that is written anew comes again."""
+def _arriving(folder: str, recursive: bool, interval_s: float) -> Iterator[Optional[str]]:
+    """Each picture once it is whole; one that is written anew comes again.  None while there is none."""
     from .sources import pictures_in
 
     told: Set[Tuple[str, int, int]] = set()
@@ -88,4 +78,5 @@ def _arriving(folder: str, recursive: bool, interval_s: float) -> Iterator[str]:
         # What has gone is forgotten: the set grows with the folder, not with time.
         told = {key for key in told if key[0] in now}
         before = now
+        yield None      # what has come is answered first
         time.sleep(interval_s)
