@@ -239,9 +239,8 @@ class _Stream:
             assert item.by is not None and item.ready is not None and item.inferred is not None
             result = item.by.result(item.picture, item.ready, item.inferred, self._wanted)
             return result._replace(recovered=True) if item.tries else result
-        closed = all(classifier.closed for classifier in self._classifiers)
-        if closed or not isinstance(item.failure, CoralClassifyError):
-            raise item.failure
+        if isinstance(item.failure, SessionClosed) or not isinstance(item.failure, CoralClassifyError):
+            raise item.failure      # no fault of this picture's
         return (item.by or self._classifiers[0]).failed(item.picture, item.failure)
 
     # ---- the decoding threads

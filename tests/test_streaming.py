@@ -191,7 +191,7 @@ def test_a_defect_in_a_thread_is_raised_and_not_waited_for(monkeypatch):
 
 def test_two_streams_of_one_classifier_do_not_mix():
     with Classifier(FakeSession(by_first_pixel)) as classifier:
-        one, other = (classifier.stream([grey(v) for v in values]) for values in (range(0, 40), range(100, 140)))
+        one, other = (classifier.stream([grey(v) for v in values]) for values in (range(40), range(100, 140)))
         for number, (here, there) in enumerate(zip(one, other)):
             assert here.predictions[0].class_id == number and there.predictions[0].class_id == 100 + number
 
