@@ -72,8 +72,8 @@ def main() -> int:
                     due += args.pictures // 10
                 time.sleep(0.02)
         done, _ = lines_in(records, done, position)
-        print("\n%d records of %d pictures; %s" % (
-            done, args.pictures, (folder / "said.txt").read_text().splitlines()[-1]))
+        summary = [line for line in (folder / "said.txt").read_text().splitlines() if " skipped in " in line]
+        print("\n%d records of %d pictures; %s" % (done, args.pictures, " ".join(summary)))
         return 0 if done == args.pictures else 1
 
 

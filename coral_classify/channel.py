@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import array
 import json
+import os
 import socket
 import struct
-from typing import Any, Dict, NamedTuple, Optional, Tuple
+from collections import deque
+from typing import Any, Deque, Dict, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -44,6 +46,7 @@ OPEN, READY, TAKE, DROP, RUN, DONE, FAILED, QUIT = range(1, 9)
 _HEADER = struct.Struct("<IIQ")  # kind, length of the payload in bytes, number of the request or memory
 _PLACE = struct.Struct("<QI")  # number of the memory, slot in it
 _LONGEST_PAYLOAD = 1 << 24
+_CHUNK = 8192  # bytes to receive at a time: a frame with the scores of a thousand classes
 _SPACE = socket.CMSG_SPACE(array.array("i").itemsize) if hasattr(socket, "CMSG_SPACE") else 0
 
 
@@ -64,7 +67,8 @@ class Wire:
 
     def __init__(self, end: socket.socket) -> None:
         self._socket = end
-        self._header = bytearray(_HEADER.size)
+        self._arrived = bytearray()  # and not yet given out
+        self._descriptors: Deque[int] = deque()  # that came with TAKE frames, in their order
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -88,38 +92,42 @@ class Wire:
         """
         if self._socket.gettimeout() != timeout_s:
             self._socket.settimeout(timeout_s)
-        rights = self._fill(self._header, _SPACE)
-        kind, length, number = _HEADER.unpack(self._header)
+        while True:
+            frame = self._next()
+            if frame is not None:
+                return frame
+            self._fill()
+
+    def _next(self) -> Optional[Frame]:
+        """The first frame of what has arrived, if it is whole."""
+        if len(self._arrived) < _HEADER.size:
+            return None
+        kind, length, number = _HEADER.unpack_from(self._arrived)
         if not OPEN <= kind <= QUIT or length > _LONGEST_PAYLOAD:
             raise EOFError("the other end sent what is no frame")
-        payload = b""
-        if length:
-            body = bytearray(length)
-            self._fill(body)
-            payload = bytes(body)
-        return Frame(kind, number, payload, rights[0] if rights else -1)
+        end = _HEADER.size + length
+        if len(self._arrived) < end:
+            return None
+        payload = bytes(self._arrived[_HEADER.size:end])
+        del self._arrived[:end]
+        if kind == TAKE and not self._descriptors:
+            raise EOFError("the other end sent memory without a descriptor")
+        return Frame(kind, number, payload, self._descriptors.popleft() if kind == TAKE else -1)
 
-    def _fill(self, buffer: bytearray, space: int = 0) -> "array.array[int]":
-        """Receive until *buffer* is full.
-
-        :param space: for control messages: descriptors come with the first byte of their frame
-        :returns: the descriptors that came along
-        """
-        view = memoryview(buffer)
-        rights = array.array("i")
-        while view:
-            try:
-                got, ancillary, _, _ = self._socket.recvmsg_into([view], space)
-            except socket.timeout:
-                raise
-            except (OSError, ValueError) as exc:
-                raise EOFError("the other end is gone") from exc
-            if not got:
-                raise EOFError("the other end is gone")
-            for _, _, data in ancillary:
-                rights.frombytes(data)
-            view = view[got:]
-        return rights
+    def _fill(self) -> None:
+        try:
+            chunk, ancillary, _, _ = self._socket.recvmsg(_CHUNK, _SPACE)
+        except socket.timeout:
+            raise
+        except (OSError, ValueError) as exc:
+            raise EOFError("the other end is gone") from exc
+        if not chunk:
+            raise EOFError("the other end is gone")
+        self._arrived += chunk
+        for _, _, data in ancillary:
+            rights = array.array("i")
+            rights.frombytes(data)
+            self._descriptors.extend(rights)
 
     def hang_up(self) -> None:
         """End a ``receive`` that waits in another thread, whoever else holds the other end."""
@@ -130,6 +138,8 @@ class Wire:
 
     def close(self) -> None:
         self._socket.close()
+        while self._descriptors:
+            os.close(self._descriptors.popleft())
 
 
 def place_to_payload(memory: int, slot: int) -> bytes:

@@ -30,7 +30,7 @@ _PATIENCE_S = 30.0  # how long a picture may wait while every device is away
 _STALL_S = 0.1      # a picture that takes longer lets further ones pass, …
 _STALL_FACTOR = 16  # … up to so many times the window
 _QUICK_S = 0.002    # a source that gives its pictures faster is read ahead of finished results
-_GRACE_S = 2.0      # for what is in progress when the stream is closed
+_GRACE_S = 0.5      # for what is in progress when the stream is closed
 
 
 def stream(

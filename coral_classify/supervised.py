@@ -40,7 +40,7 @@ __all__ = ["SupervisedSession", "Event", "Limits", "check_policy", "decide", "in
 
 ON_DEVICE_LOSS = ("cpu", "retry", "raise")
 _FACTORY = "coral_classify.worker:open_described"
-_GRACE_S = 2.0  # for a run in progress when the session is closed
+_GRACE_S = 1.0  # for a run in progress when the session is closed
 _TRIES = 3  # per picture: one that kills three workers in a row is given up
 
 _logger = logging.getLogger("coral_classify.supervised")

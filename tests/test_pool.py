@@ -28,7 +28,7 @@ def test_all_devices_work_and_results_come_in_order(stick, pair, any_engine, pic
         check(results, pictures[1])
         assert {result.device for result in results} == {"usb:0", "usb:1", "pci:0"}
         assert pool.classify(pictures[0][0]).device == "usb:0"
-    assert pool.closed and not threads()
+    assert pool.closed and wait_until(lambda: not threads())
 
 
 def test_a_busy_device_is_left_out_and_without_any_the_cpu_works(stick, pair, any_engine, pictures):  # noqa: F811
@@ -83,7 +83,7 @@ def test_broken_pictures_are_results_and_closing_leaves_no_thread(stick, pair, a
         endless = pool.stream(np.zeros((8, 8, 3), np.uint8) for _ in iter(int, 1))
         next(endless)
         endless.close()
-        assert not threads()
+        assert wait_until(lambda: not threads())
         with pytest.raises(UsageError):
             pool.stream([], top_k=0)
         with pytest.raises(UsageError):
@@ -106,7 +106,7 @@ def test_while_every_device_is_away_the_cpu_twin_answers(stick, pair, any_engine
         assert pool.classify(pictures[0][0]).device == "cpu"
         stick(devices="usb,usb")
         assert wait_until(lambda: pool.classify(pictures[0][0]).device == "usb:0")
-    assert pool.closed and not threads()
+    assert pool.closed and wait_until(lambda: not threads())
 
 
 def test_while_every_device_is_away_and_there_is_no_twin_a_picture_gets_an_error_in_the_end(

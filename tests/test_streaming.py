@@ -36,7 +36,7 @@ def test_results_come_in_order_and_equal_those_of_classify():
         pictures = [grey(value) for value in range(40)]
         streamed = [r.predictions[0].class_id for r in classifier.stream(pictures, ahead=5, decoders=3)]
         assert streamed == [classifier.classify(p).predictions[0].class_id for p in pictures]
-    assert not threads()
+    assert wait_until(lambda: not threads())
 
 
 def test_a_broken_picture_is_a_result_and_the_others_go_on():
@@ -56,7 +56,7 @@ def test_an_endless_iterable_is_read_only_so_far_and_closing_leaves_no_thread(li
         next(stream)
         assert next(read) == most
         stream.close()
-        assert not threads()
+        assert wait_until(lambda: not threads())
 
 
 def test_an_error_of_the_iterable_comes_after_the_results_before_it():
@@ -69,7 +69,7 @@ def test_an_error_of_the_iterable_comes_after_the_results_before_it():
         assert next(stream).error is None
         with pytest.raises(OSError, match="camera"):
             next(stream)
-    assert not threads()
+    assert wait_until(lambda: not threads())
 
 
 def test_a_closed_session_ends_the_stream():
@@ -80,7 +80,7 @@ def test_a_closed_session_ends_the_stream():
     with pytest.raises(SessionClosed, match="closed"):
         for _ in range(20):     # what was finished before is given out
             next(stream)
-    assert not threads()
+    assert wait_until(lambda: not threads())
 
 
 def test_a_failed_inference_is_a_result_while_the_session_lives():
@@ -186,7 +186,7 @@ def test_a_defect_in_a_thread_is_raised_and_not_waited_for(monkeypatch):
         monkeypatch.setattr("coral_classify.streaming._Stream._finish", lambda self, item: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             list(classifier.stream([grey(0)]))
-    assert not threads()
+    assert wait_until(lambda: not threads())
 
 
 def test_two_streams_of_one_classifier_do_not_mix():
