@@ -31,6 +31,11 @@ def test_camera_loop(model, any_engine):
     assert run("camera_loop.py", model).startswith("frame 0: ")
 
 
+def test_many_pictures(model, green, any_engine):
+    lines = run("many_pictures.py", model, green, "none.png", green).splitlines()
+    assert lines == ["image none.png: no such file", "2 x green"]
+
+
 def test_threaded_app(model, green, any_engine):
     lines = run("threaded_app.py", model, green, "none.png", green).splitlines()
     assert lines == ["%s: green (0.78)" % green, "image none.png: no such file", "%s: green (0.78)" % green]
