@@ -5,7 +5,6 @@ the copies of their files.  A file gets its name only after its bytes matched it
 """
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -90,7 +89,7 @@ def pull(name: str, source: Optional[str] = None,
     is_url = "://" in place
     if is_url and not place.lower().startswith(_SAFE) and source is None:
         raise ZooError("mirror %s: only https is accepted; name it with --from to take it all the same" % place)
-    if not is_url and not Path(place).is_dir():
+    if not is_url and not os.path.isdir(place):
         raise ZooError("%s: no such folder; give the folder that holds %s"
                        % (place, " and ".join(wanted.name for wanted in files_of(passport))))
     missing = []
@@ -123,7 +122,7 @@ def _bring_one(wanted: Wanted, place: str, is_url: bool,
     else:
         # Labels lie in a folder beside models, in this project and in Coral's own data.
         beside = [Path(place) / wanted.name, Path(place).parent / wanted.kind / wanted.name]
-        source = next((path for path in beside if path.is_file()), None)
+        source = next((path for path in beside if os.path.isfile(str(path))), None)
         if source is None:
             return False
     bring(wanted.target, source, lambda file: _verify(wanted, file), progress(wanted) if progress else None)
@@ -148,14 +147,14 @@ def damaged(name: str) -> List[Wanted]:
     passport = by_name(name)
     if passport is None:
         raise ZooError("nothing is known under the name %r; coral-classify models lists what is" % name)
-    return [wanted for wanted in files_of(passport) if wanted.target.exists() and not is_right(wanted)]
+    return [wanted for wanted in files_of(passport) if os.path.exists(str(wanted.target)) and not is_right(wanted)]
 
 
 def remove(name: str) -> List[Path]:
     """Delete a model's files from the user's folder; label files only if no other installed model needs them.
 
     :returns: what was deleted
-    :raises ZooError: if none of them is here
+    :raises ZooError: if none of them is here, or one cannot be deleted
     """
     passport = by_name(name)
     if passport is None:
@@ -168,9 +167,13 @@ def remove(name: str) -> List[Path]:
         paths.append(passports.own_file(name))
     gone = []
     for path in paths:
-        with contextlib.suppress(FileNotFoundError):
+        try:
             path.unlink()
             gone.append(path)
+        except FileNotFoundError:
+            pass
+        except OSError as exc:
+            raise ZooError("%s: cannot be deleted: %s" % (path, exc.strerror or exc)) from exc
     if not gone:
         raise ZooError("%s: none of its files is in %s" % (name, home() / "models"))
     return gone
@@ -214,7 +217,7 @@ def add(file: Union[str, "os.PathLike[str]"], *, labels: Union[str, "os.PathLike
         "labels": None if labels is None else name + ".txt",
     }
     if labels is not None:
-        if not Path(labels).is_file():
+        if not os.path.isfile(labels):
             raise UsageError("labels %s: no such file" % labels)
         entry["label_pin"] = {"git_blob": passports.git_blob_id(Path(labels))}
     from .download import locked

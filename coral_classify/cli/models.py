@@ -183,8 +183,11 @@ def _info(model: str, as_json: bool) -> int:
     passport = by_name(model)
     if passport is not None:
         path = installed(passport)
-    elif Path(model).is_file():
-        passport = passports.by_file(Path(model))
+    elif os.path.isfile(model):
+        try:
+            passport = passports.by_file(Path(model))
+        except OSError as exc:
+            raise ZooError("%s: cannot be read: %s" % (model, exc.strerror or exc)) from exc
     else:
         raise ZooError("%s: no such file, and no model of that name; coral-classify models lists them" % model)
     file = _read(path, passport) if path else {}
