@@ -10,6 +10,7 @@ import importlib.util
 import os
 import re
 import threading
+import traceback
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
@@ -127,16 +128,19 @@ class EngineSession(Session):
         """:raises EngineError: if the runtime refuses the model"""
         self.engine = engine
         self._delegate = delegate
+        self._interpreter: Any = None
         try:
-            self._interpreter: Any = engine.interpreter(
+            self._interpreter = engine.interpreter(
                 model_path=str(model.path), num_threads=threads,
                 experimental_delegates=[delegate] if delegate else None)
             self._interpreter.allocate_tensors()
             self._input_index = int(self._interpreter.get_input_details()[0]["index"])
             self._output_index = int(self._interpreter.get_output_details()[0]["index"])
-        except Exception as exc:
-            self._interpreter = None
+        except BaseException as exc:
+            traceback.clear_frames(exc.__traceback__)   # they hold an interpreter that failed in its constructor
             self._release()
+            if not isinstance(exc, Exception):
+                raise
             raise EngineError("model %s: %s %s cannot load it: %s" % (
                 model.path, engine.name, engine.version, str(exc) or type(exc).__name__)) from exc
         super().__init__(model.input, model.output, device=delegate.device if delegate else "cpu")
@@ -153,14 +157,21 @@ class EngineSession(Session):
         return np.asarray(output).reshape(self.output.shape)
 
     def _close(self) -> None:
-        self._interpreter = None
         self._release()
 
     def _release(self) -> None:
         # The interpreter first, then its delegate: the other way round it touches freed memory.
+        interpreter, self._interpreter = self._interpreter, None
         if self._delegate is not None:
+            if interpreter is not None:
+                # Emptied, not only dropped: the traceback of a failed inference may hold it.
+                vars(interpreter).clear()
             self._delegate.close()
             self._delegate = None
+
+    def __del__(self) -> None:
+        if getattr(self, "_delegate", None) is not None:    # forgotten: the device would stay taken
+            self.close()
 
 
 def open_session(
