@@ -27,6 +27,8 @@ _MODULES = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtim
 ENGINES: Tuple[str, ...] = tuple(_MODULES)
 _INSTALL = "pip install ai-edge-litert (Python 3.9 and newer, 64 bit) or pip install 'numpy<2' tflite-runtime"
 
+_MOST_THREADS = 1024        # the runtimes crash where the system refuses them a thread
+
 _loaded: Dict[str, "Engine"] = {}
 _load_lock = threading.Lock()
 
@@ -191,8 +193,8 @@ def open_session(
     :raises EngineError: if the runtime refuses the model
     :raises DeviceError: if the Edge TPU cannot be opened
     """
-    if threads is not None and threads < 1:
-        raise UsageError("threads must be at least 1, got %r" % (threads,))
+    if threads is not None and not 1 <= threads <= _MOST_THREADS:
+        raise UsageError("threads must be 1 to %d, got %r" % (_MOST_THREADS, threads))
     if device == "cpu":
         if model.compiled:
             raise ModelError("model %s: is compiled for the Edge TPU and cannot run on the CPU; use its CPU twin"

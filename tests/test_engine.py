@@ -75,10 +75,11 @@ def test_a_plain_file_never_reaches_the_edge_tpu(tmp_path):
         open_session(model, device="usb")
 
 
-def test_threads_are_at_least_one(tmp_path):
+@pytest.mark.parametrize("threads", [0, -1, 100000, 1 << 40])
+def test_threads_are_at_least_one_and_not_more_than_a_system_has(tmp_path, threads):
     model = read_model(_write(tmp_path, colours()))
-    with pytest.raises(UsageError, match="threads"):
-        open_session(model, threads=0)
+    with pytest.raises(UsageError, match="threads must be 1 to 1024"):
+        open_session(model, threads=threads)
     assert usable_cores() >= 1
 
 
