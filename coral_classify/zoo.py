@@ -5,6 +5,7 @@ the copies of their files.  A file gets its name only after its bytes matched it
 """
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -17,6 +18,8 @@ from . import passports
 from .errors import ModelError, UsageError, ZooError
 from .locations import find, home
 from .modelfile import compiled_path, read_model, twin_path
+from .modellabels import named_labels
+from .normalization import choose
 from .passports import Passport
 
 # Downloads (sockets, TLS) are imported where they happen: a picture that needs none starts sooner.
@@ -110,7 +113,7 @@ def pull(name: str, source: Optional[str] = None,
 def _bring_one(wanted: Wanted, place: str, is_url: bool,
                progress: "Optional[Callable[[Wanted], Optional[Progress]]]") -> bool:
     """False if a folder has not got it."""
-    from urllib.parse import quote, urljoin
+    from urllib.parse import quote
 
     from .download import bring
 
@@ -118,7 +121,7 @@ def _bring_one(wanted: Wanted, place: str, is_url: bool,
         return True
     source: Union[str, Path, None]
     if is_url:
-        source = urljoin(place.rstrip("/") + "/", quote(wanted.name))
+        source = place.rstrip("/") + "/" + quote(wanted.name)
     else:
         # Labels lie in a folder beside models, in this project and in Coral's own data.
         beside = [Path(place) / wanted.name, Path(place).parent / wanted.kind / wanted.name]
@@ -190,6 +193,7 @@ def add(file: Union[str, "os.PathLike[str]"], *, labels: Union[str, "os.PathLike
     :param label_offset: lines of the label file to skip
     :raises ModelError: if the file is no classifier
     :raises UsageError: for a name or numbers that cannot be meant
+    :raises LabelsError: if the labels do not fit
     :raises ZooError: if the name is taken, or the folder cannot be written
     """
     path = Path(file)
@@ -197,8 +201,9 @@ def add(file: Union[str, "os.PathLike[str]"], *, labels: Union[str, "os.PathLike
     name = name or re.sub(r"(_edgetpu)?\.tflite$", "", path.name)
     if not re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*$", name):
         raise UsageError("name %r: use letters, digits, dot, dash and underscore" % name)
-    if (mean is None) != (std is None):
-        raise UsageError("give mean and std together")
+    choose(model.input, caller=(mean, std))
+    if label_offset < 0:
+        raise UsageError("label_offset must not be negative, got %r" % (label_offset,))
     taken = by_name(name)
     if taken is not None and not taken.own:
         raise ZooError("the name %s belongs to a published model; choose another with --name" % name)
@@ -219,6 +224,7 @@ def add(file: Union[str, "os.PathLike[str]"], *, labels: Union[str, "os.PathLike
     if labels is not None:
         if not os.path.isfile(labels):
             raise UsageError("labels %s: no such file" % labels)
+        named_labels(labels, model.output.shape[1], label_offset)
         entry["label_pin"] = {"git_blob": passports.git_blob_id(Path(labels))}
     from .download import locked
 
@@ -232,6 +238,11 @@ def add(file: Union[str, "os.PathLike[str]"], *, labels: Union[str, "os.PathLike
             part.parent.mkdir(parents=True, exist_ok=True)
             part.write_text(json.dumps(entry, indent=1), encoding="utf-8")
             os.replace(str(part), str(passports.own_file(name)))     # last: the name stands for whole files
+            # What lay under this name before must not be taken for a part of the new one.
+            for role, former in (taken.files if taken else {}).items():
+                if role not in files:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.remove(str(home() / "models" / former["name"]))
     except OSError as exc:
         raise ZooError("%s: cannot be added: %s" % (path, exc)) from exc
     found = by_name(name)
