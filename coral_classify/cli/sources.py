@@ -59,10 +59,12 @@ def expand(arguments: Iterable[str], recursive: bool) -> Iterator[Source]:
 def _named(name: str, recursive: bool) -> Iterator[Source]:
     if os.path.isdir(name):
         found = False
-        for path in pictures_in(name, recursive):
+        unreadable: List[ImageError] = []
+        for path in pictures_in(name, recursive, unreadable):
             found = True
             yield path
-        if not found:
+        yield from unreadable
+        if not found and not unreadable:
             yield ImageError("folder %s: holds no pictures%s"
                              % (name, "" if recursive else "; --recursive looks into its folders"))
     elif name.lower().endswith(_ARCHIVES) and os.path.exists(name):
@@ -77,18 +79,23 @@ def _named(name: str, recursive: bool) -> Iterator[Source]:
         yield name
 
 
-def pictures_in(folder: str, recursive: bool) -> Iterator[str]:
-    """Its pictures, by the ends of their names; what begins with a dot is hidden."""
+def pictures_in(folder: str, recursive: bool, unreadable: Optional[List[ImageError]] = None) -> Iterator[str]:
+    """Its pictures, by the ends of their names; what begins with a dot is hidden.
+
+    :param unreadable: gets an error for each folder that cannot be looked into
+    """
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError:
-        return      # nothing to be seen in it
+    except OSError as exc:
+        if unreadable is not None:
+            unreadable.append(ImageError("folder %s: cannot be read: %s" % (folder, exc.strerror or exc)))
+        return
     for entry in entries:
         if entry.name.startswith("."):
             continue
         if entry.is_dir(follow_symlinks=False):
             if recursive:
-                yield from pictures_in(entry.path, recursive)
+                yield from pictures_in(entry.path, recursive, unreadable)
         elif entry.name.lower().endswith(EXTENSIONS):
             yield entry.path
 
@@ -97,6 +104,9 @@ def _listed(name: str, recursive: bool) -> Iterator[Source]:
     """The names in a file, one per line."""
     try:
         with open(name, "rb") as file:
+            if b"\0" in file.peek(4096)[:4096]:
+                yield ImageError("list %s: holds no names, one per line; a picture is named without @" % name)
+                return
             yield from _lines(file, recursive)
     except OSError as exc:
         yield ImageError("list %s: %s" % (name, exc.strerror or exc))
@@ -105,7 +115,9 @@ def _listed(name: str, recursive: bool) -> Iterator[Source]:
 def _lines(file: Iterable[bytes], recursive: bool) -> Iterator[Source]:
     for line in file:
         name = os.fsdecode(line.rstrip(b"\r\n"))
-        if name:
+        if "\0" in name:
+            yield ImageError("%s: is no file name; give one per line" % name.partition("\0")[0])
+        elif name:
             yield from _named(name, recursive)
 
 
@@ -128,9 +140,6 @@ def _open_picture(name: str, content: bytes) -> BinaryIO:
 
 def _archive(name: str) -> Iterator[Source]:
     """The pictures in it, in its order, as ``archive.zip!folder/picture.jpg``; nothing is written to disk."""
-    import tarfile
-    import zipfile
-
     try:
         members = _zip_members(name) if name.lower().endswith(".zip") else _tar_members(name)
         for member, size, read in members:
@@ -144,7 +153,7 @@ def _archive(name: str) -> Iterator[Source]:
                 yield _open_picture(shown, read() or b"")
             except Exception as exc:    # zlib, lzma, zipfile and tarfile each have errors of their own
                 yield ImageError("%s: cannot be unpacked: %s" % (shown, exc))
-    except (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError) as exc:
+    except Exception as exc:
         yield ImageError("archive %s: cannot be read: %s" % (name, exc))
 
 
