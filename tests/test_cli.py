@@ -116,6 +116,16 @@ def test_labels_and_names_cannot_steer_the_terminal(command, tmp_path, green):
     assert "\x1b" not in "".join(done.err)
 
 
+@pytest.mark.parametrize("arguments", [["models", "info", "{}"], ["models", "add", "{}"], ["models", "verify", "{}"],
+                                       ["models", "pull", "mobilenet-v2", "--from", "{}"], ["p.jpg", "--model", "{}"],
+                                       ["p.jpg", "--csv", "{}"]])
+def test_an_error_is_one_line_whatever_the_name(command, tmp_path, arguments):
+    (tmp_path / "a\nb.csv").write_text("there already")
+    done = command(*[a.replace("{}", "a\nb" + (".csv" if "--csv" in arguments else "")) for a in arguments],
+                   cwd=str(tmp_path))
+    assert done.returncode in (1, 2) and len(done.err) == 1 and "a\\nb" in done.err[0]
+
+
 @pytest.mark.skipif(sys.platform == "win32" or sys.platform == "darwin", reason="needs a file system of bytes")
 def test_a_file_name_that_is_not_utf8_is_printed(command, model, green):
     odd = os.fsencode(str(green.parent)) + b"/caf\xe9.png"

@@ -168,6 +168,13 @@ def test_a_binary_file_is_no_list_of_names(classify, folder, tmp_path):
     assert code == 1 and len(records(out)) == 1001 and "coral-classify: a: is no file name" in err[0]
 
 
+@pytest.mark.parametrize("other", ["x.out", "./x.out", "-"])
+def test_two_kinds_of_records_do_not_get_into_one_file(classify, folder, tmp_path, monkeypatch, other):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = classify(folder / "a.png", "--csv", "x.out" if other != "-" else "-", "--jsonl", other)
+    assert code == 2 and "cannot hold JSON lines and CSV" in err[0] and not (tmp_path / "x.out").exists()
+
+
 def test_a_folder_that_cannot_be_looked_into_is_told(classify, folder, monkeypatch):
     scan = os.scandir
 

@@ -38,7 +38,7 @@ def main(argv: Optional[List[str]] = None) -> int:
         return 130
     except OSError as exc:
         if not isinstance(exc, BrokenPipeError):    # a full disk behind standard output
-            print("coral-classify: %s" % exc, file=sys.stderr)
+            print("coral-classify: %s" % (exc.strerror or exc), file=sys.stderr)
         # Or the reader of stdout has gone (head, less): no error of ours, and nothing is left to say.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

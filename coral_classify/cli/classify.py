@@ -42,7 +42,7 @@ def guarded(args: argparse.Namespace, work: "Callable[[Classifier, argparse.Name
         with open_classifier(args) as classifier:
             return work(classifier, args)
     except UsageError as exc:
-        print("coral-classify: %s" % exc, file=sys.stderr)
+        print("coral-classify: %s" % printable(str(exc)), file=sys.stderr)
         return 2
     except CoralClassifyError as exc:
         print("coral-classify: %s" % printable(str(exc)), file=sys.stderr)

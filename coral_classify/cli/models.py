@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 
+from .classify import printable
+
 if TYPE_CHECKING:
     from ..passports import Passport
     from ..types import TensorSpec
@@ -23,10 +25,10 @@ def main(argv: List[str]) -> int:
     try:
         return int(args.run(args)) if args.action else _list()
     except UsageError as exc:
-        print("coral-classify: %s" % exc, file=sys.stderr)
+        print("coral-classify: %s" % printable(str(exc)), file=sys.stderr)
         return 2
     except CoralClassifyError as exc:
-        print("coral-classify: %s" % exc, file=sys.stderr)
+        print("coral-classify: %s" % printable(str(exc)), file=sys.stderr)
         return 1
 
 
@@ -114,7 +116,7 @@ def _pull(names: List[str], source: Optional[str]) -> int:
         try:
             missing = pull(name, source, progress)
         except ZooError as exc:
-            print("coral-classify: %s" % exc, file=sys.stderr)
+            print("coral-classify: %s" % printable(str(exc)), file=sys.stderr)
             code = 1
             continue
         passport = by_name(name)
