@@ -62,7 +62,13 @@ class Passport(NamedTuple):
 @functools.lru_cache(maxsize=None)
 def _manifest() -> Dict[str, Any]:
     path = package_folder("models") / "manifest.json"
-    manifest: Dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        text = path.read_bytes()
+    except NotADirectoryError:      # the package was imported from a zip
+        import pkgutil
+
+        text = pkgutil.get_data("coral_classify", "models/manifest.json") or b""
+    manifest: Dict[str, Any] = json.loads(text.decode("utf-8"))
     return manifest
 
 
