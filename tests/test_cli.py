@@ -168,7 +168,8 @@ def test_a_reader_that_leaves_is_no_error_of_ours(model, green, any_engine):
 @pytest.mark.parametrize("redirection, code, words", [
     (">&-", 0, None), ("2>&-", 0, None), ("<&-", 0, None), ("<&- >&- 2>&-", 0, None),
     ("> /dev/full", 1, b"No space left on device")])
-def test_streams_that_are_closed_or_full_make_no_traceback(model, green, any_engine, tmp_path, redirection, code, words):
+def test_streams_that_are_closed_or_full_make_no_traceback(model, green, any_engine, tmp_path, redirection, code,
+                                                           words):
     if not os.path.exists("/dev/full"):
         pytest.skip("needs /dev/full")
     written = tmp_path / "out.csv"

@@ -129,8 +129,9 @@ def test_what_does_not_work_gives_exit_code_1_and_a_reason(driver, pair, any_eng
     assert words in last and "mend:" in last
 
 
-@pytest.mark.parametrize("content, words", [(None, "no such file"), (b"", "the file is empty"), (b"text", "not a TFLite")])
-def test_a_model_that_cannot_be_read_does_not_hide_the_other_findings(driver, tmp_path, any_engine, capsys, content, words):
+@pytest.mark.parametrize("content, words", [
+    (None, "no such file"), (b"", "the file is empty"), (b"text", "not a TFLite")])
+def test_a_broken_model_does_not_hide_the_other_findings(driver, tmp_path, any_engine, capsys, content, words):
     driver("usb")
     path = tmp_path / "odd_edgetpu.tflite"
     if content is not None:
@@ -140,8 +141,8 @@ def test_a_model_that_cannot_be_read_does_not_hide_the_other_findings(driver, tm
     assert "attached: usb:0" in out and words in out.split("problem  classification")[1]
 
 
-def test_a_device_that_is_lost_during_the_comparison_does_not_hide_the_other_findings(driver, pair, any_engine, tmp_path,
-                                                                                      monkeypatch, capfd):
+def test_a_device_lost_during_the_comparison_does_not_hide_the_other_findings(driver, pair, any_engine, tmp_path,
+                                                                              monkeypatch, capfd):
     driver("usb")
     monkeypatch.setenv("SIM_STATE", str(tmp_path))
     monkeypatch.setenv("SIM_FAULTS", "abort:30")

@@ -257,8 +257,10 @@ def test_a_model_of_one_s_own_is_a_name(files, tmp_path, any_engine, green_pixel
 
 @pytest.mark.parametrize("arguments, code, message", [
     (["add", "{none}"], 1, "no such file"), (["add", "{own}", "--mean", "1"], 2, "mean and std belong together"),
-    (["add", "{own}", "--name", "../x"], 2, "use letters"), (["add", "{own}", "--mean", "1", "--std", "0"], 2, "positive"),
-    (["add", "{own}", "--mean", "nan", "--std", "1"], 2, "mean must be"), (["add", "{own}", "--label-offset", "-1"], 2, "neg"),
+    (["add", "{own}", "--name", "../x"], 2, "use letters"),
+    (["add", "{own}", "--mean", "1", "--std", "0"], 2, "positive"),
+    (["add", "{own}", "--mean", "nan", "--std", "1"], 2, "mean must be"),
+    (["add", "{own}", "--label-offset", "-1"], 2, "must not be negative"),
     (["add", "{own}", "--labels", "{text}"], 1, "1 names, but the model has 3 classes"),
     (["add", "{own}", "--name", "colours"], 1, "published model"),
     (["add", "{own}", "--labels", "{none}"], 2, "no such file"), (["add", "{text}"], 1, "not a TFLite model"),
