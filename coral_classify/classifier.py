@@ -362,7 +362,7 @@ def _find_model(model: Union[str, "os.PathLike[str]", None]) -> Path:
                              "the name mobilenet-v2")
         return default
     path = Path(model)
-    if path.exists():
+    if os.path.exists(str(path)):
         return path
     passport = zoo.by_name(str(model))
     found = zoo.installed(passport) if passport else find("models", str(model))

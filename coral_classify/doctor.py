@@ -205,7 +205,11 @@ def _try(model: Union[str, Path, None], device: str, devices: List[AcceleratorRe
         yield Check("classification", "problem", "nothing was tried: there is no Edge TPU", "",
                     "coral-classify doctor --device cpu, to check the CPU alone")
         return
-    path = _compiled(model)
+    try:
+        path = _compiled(model)
+    except CoralClassifyError as exc:
+        yield _failed("classification", exc)
+        return
     if path is None:
         yield Check("classification", "problem", "no compiled model is at hand to try" if model is None else
                     "model %s: is not compiled for the Edge TPU, and no compiled file lies beside it" % model, "",
@@ -222,15 +226,21 @@ def _try(model: Union[str, Path, None], device: str, devices: List[AcceleratorRe
             times = [classifier.classify(picture).inference_ms for _ in range(_TRIALS)]
             used = classifier.device
     except CoralClassifyError as exc:
-        evidence = exc.evidence if isinstance(exc, DeviceError) else ""
-        yield Check("classification", "problem", str(exc), evidence, _command_for(exc))
+        yield _failed("classification", exc)
         return
     median = statistics.median(times)
     yield Check("classification", "ok", "%s classified on %s" % (path.name, used), "median %.1f ms" % median)
     yield from _speed(path, median, [record for record in devices if record.name == used])
     twin = twin_path(path)
     if model is not None and twin.is_file():
-        yield compare_with_twin(path, used)
+        try:
+            yield compare_with_twin(path, used)
+        except CoralClassifyError as exc:       # it was lost on the way, say: what was found so far still counts
+            yield _failed("twin", exc)
+
+
+def _failed(name: str, exc: CoralClassifyError) -> Check:
+    return Check(name, "problem", str(exc), exc.evidence if isinstance(exc, DeviceError) else "", _command_for(exc))
 
 
 def _command_for(exc: CoralClassifyError) -> str:
@@ -242,9 +252,14 @@ def _command_for(exc: CoralClassifyError) -> str:
 
 
 def _compiled(model: Union[str, Path, None]) -> Optional[Path]:
-    """The compiled file to try."""
+    """The compiled file to try.
+
+    :raises ModelError: if the file that was named is missing or broken
+    """
     if model is not None:
         path = Path(model)
+        if not os.path.exists(str(compiled_path(path))):
+            read_model(path)
         for candidate in (path, compiled_path(path)):
             if candidate.is_file() and read_model(candidate).compiled:
                 return candidate
@@ -273,6 +288,7 @@ def compare_with_twin(compiled: Path, device: str, pictures: Sequence[Any] = (),
 
     :param device: the Edge TPU to use
     :param pictures: what to classify (paths, arrays); empty: *count* pictures of random blocks
+    :raises CoralClassifyError: if one of them cannot be opened, or does not answer
     """
     from .classifier import Classifier
 
@@ -281,7 +297,7 @@ def compare_with_twin(compiled: Path, device: str, pictures: Sequence[Any] = (),
         return Check("twin", "warning", "the CPU twin %s is not beside the compiled file" % twin_path(compiled).name,
                      str(compiled), "put it there, so that work can go on when the device is lost")
     same, largest = 0, 0.0
-    with Classifier(compiled, device=device, on_device_loss="raise") as tpu, \
+    with Classifier(compiled, device=device, on_device_loss="raise", on_event=lambda event: None) as tpu, \
             Classifier(twin.path, device="cpu") as cpu:
         shown = list(pictures) or [_picture(cpu, seed) for seed in range(count)]
         for picture in shown:

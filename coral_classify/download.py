@@ -7,6 +7,7 @@ that belongs to other bytes costs one more transfer and nothing else.
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import urllib.error
 import urllib.request
@@ -70,7 +71,8 @@ def bring(target: Path, source: Union[str, Path], verify: Callable[[BinaryIO], N
         os.chmod(str(part), 0o644)
         os.replace(str(part), str(target))
         _sync_folder(target.parent)
-    except (OSError, ValueError) as exc:     # urllib's errors are OSErrors; a bad address is a ValueError
+    # urllib's errors are OSErrors; a bad address is a ValueError; what is no HTTP, an error of http.client's.
+    except (OSError, ValueError, http.client.HTTPException) as exc:
         if getattr(exc, "errno", None) is not None or isinstance(source, Path):
             # A full disk, say: what was written only takes more room.
             with contextlib.suppress(OSError):
@@ -145,7 +147,7 @@ def _range_start(response: Any) -> int:
 def _reason(exc: Exception) -> str:
     if isinstance(exc, urllib.error.HTTPError):
         return "HTTP %d %s" % (exc.code, exc.reason)
-    return str(getattr(exc, "reason", None) or getattr(exc, "strerror", None) or exc)
+    return str(getattr(exc, "reason", None) or getattr(exc, "strerror", None) or exc) or type(exc).__name__
 
 
 def _sync_folder(folder: Path) -> None:

@@ -10,6 +10,7 @@ import importlib.util
 import os
 import re
 import threading
+import traceback
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
@@ -25,6 +26,8 @@ __all__ = ["ENGINES", "Engine", "EngineSession", "load_engine", "open_session", 
 _MODULES = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}
 ENGINES: Tuple[str, ...] = tuple(_MODULES)
 _INSTALL = "pip install ai-edge-litert (Python 3.9 and newer, 64 bit) or pip install 'numpy<2' tflite-runtime"
+
+_MOST_THREADS = 1024        # the runtimes crash where the system refuses them a thread
 
 _loaded: Dict[str, "Engine"] = {}
 _load_lock = threading.Lock()
@@ -127,16 +130,19 @@ class EngineSession(Session):
         """:raises EngineError: if the runtime refuses the model"""
         self.engine = engine
         self._delegate = delegate
+        self._interpreter: Any = None
         try:
-            self._interpreter: Any = engine.interpreter(
+            self._interpreter = engine.interpreter(
                 model_path=str(model.path), num_threads=threads,
                 experimental_delegates=[delegate] if delegate else None)
             self._interpreter.allocate_tensors()
             self._input_index = int(self._interpreter.get_input_details()[0]["index"])
             self._output_index = int(self._interpreter.get_output_details()[0]["index"])
-        except Exception as exc:
-            self._interpreter = None
+        except BaseException as exc:
+            traceback.clear_frames(exc.__traceback__)   # they hold an interpreter that failed in its constructor
             self._release()
+            if not isinstance(exc, Exception):
+                raise
             raise EngineError("model %s: %s %s cannot load it: %s" % (
                 model.path, engine.name, engine.version, str(exc) or type(exc).__name__)) from exc
         super().__init__(model.input, model.output, device=delegate.device if delegate else "cpu")
@@ -153,14 +159,21 @@ class EngineSession(Session):
         return np.asarray(output).reshape(self.output.shape)
 
     def _close(self) -> None:
-        self._interpreter = None
         self._release()
 
     def _release(self) -> None:
         # The interpreter first, then its delegate: the other way round it touches freed memory.
+        interpreter, self._interpreter = self._interpreter, None
         if self._delegate is not None:
+            if interpreter is not None:
+                # Emptied, not only dropped: the traceback of a failed inference may hold it.
+                vars(interpreter).clear()
             self._delegate.close()
             self._delegate = None
+
+    def __del__(self) -> None:
+        if getattr(self, "_delegate", None) is not None:    # forgotten: the device would stay taken
+            self.close()
 
 
 def open_session(
@@ -180,8 +193,8 @@ def open_session(
     :raises EngineError: if the runtime refuses the model
     :raises DeviceError: if the Edge TPU cannot be opened
     """
-    if threads is not None and threads < 1:
-        raise UsageError("threads must be at least 1, got %r" % (threads,))
+    if threads is not None and not 1 <= threads <= _MOST_THREADS:
+        raise UsageError("threads must be 1 to %d, got %r" % (_MOST_THREADS, threads))
     if device == "cpu":
         if model.compiled:
             raise ModelError("model %s: is compiled for the Edge TPU and cannot run on the CPU; use its CPU twin"

@@ -13,12 +13,15 @@ def home() -> Path:
     """The folder for what this package keeps: ``CORAL_CLASSIFY_HOME``, else the platform's cache folder."""
     named = os.environ.get("CORAL_CLASSIFY_HOME")
     if named:
-        return Path(named).expanduser()
+        return Path(os.path.expanduser(named))
+    # A service or a container may run as a user without a home: nothing is found there, and nothing can be put there.
+    user = Path(os.path.expanduser("~"))
+    user = user if user.is_absolute() else Path("/nonexistent")
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "coral_classify"
+        return user / "Library" / "Caches" / "coral_classify"
     if os.name == "nt":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "coral_classify"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "coral_classify"
+        return Path(os.environ.get("LOCALAPPDATA") or user / "AppData" / "Local") / "coral_classify"
+    return Path(os.environ.get("XDG_CACHE_HOME") or user / ".cache") / "coral_classify"
 
 
 def package_folder(kind: str) -> Path:
@@ -37,6 +40,6 @@ def find(kind: str, name: str) -> Optional[Path]:
         return None
     folders: List[Path] = [package_folder(kind), home() / kind]
     for folder in folders:
-        if (folder / name).is_file():
+        if os.path.isfile(str(folder / name)):      # the Path's own raises where a folder may not be entered
             return folder / name
     return None

@@ -6,6 +6,7 @@ Field numbers are those of the public schemas ``tensorflow/lite/schema/schema.fb
 """
 from __future__ import annotations
 
+import math
 import mmap
 import os
 from pathlib import Path
@@ -172,7 +173,8 @@ def _normalization(graph: Table) -> Optional[Tuple[Tuple[float, ...], Tuple[floa
             options = unit.table(1)
             if unit.scalar(0, "uint8") == _NORMALIZATION_OPTIONS and options:
                 means, stds = options.numbers(0, "float32"), options.numbers(1, "float32")
-                if len(means) in (1, 3) and len(stds) in (1, 3) and min(stds) > 0:
+                if (len(means) in (1, 3) and len(stds) in (1, 3) and min(stds) > 0
+                        and all(math.isfinite(number) for number in means + stds)):
                     return tuple(means), tuple(stds)
     return None
 

@@ -57,7 +57,7 @@ def named_labels(labels: Union[str, "os.PathLike[str]", Sequence[str]], classes:
     """
     if isinstance(labels, (str, os.PathLike)):
         path = Path(labels)
-        if not path.exists():
+        if not os.path.exists(str(path)):
             path = find("labels", str(labels)) or path
         source, names = str(path), read_labels(path)
     else:

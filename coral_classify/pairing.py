@@ -29,7 +29,9 @@ _TRIAL_S = 60.0         # the driver itself may take 25 s to open
 _CRASHES = {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE}
 _MARK = "CORAL_CLASSIFY_TRIAL"
 _TRIAL = """\
-import json, os, sys
+import sys
+sys.path[:] = [folder for folder in sys.path if folder]     # a json.py in the current folder must not be imported
+import json
 order = json.loads(sys.argv[1])
 sys.path[:] = order["path"]
 from coral_classify.worker import open_described
@@ -85,7 +87,8 @@ def _identity(library: str) -> str:
 
 def _try(session: Dict[str, Any]) -> Optional[str]:
     """ "works", how it died, or None where that is no verdict."""
-    order = json.dumps({"path": [folder for folder in sys.path if folder], "session": session})
+    order = json.dumps({"path": [os.path.abspath(folder) for folder in sys.path if isinstance(folder, str)],
+                        "session": session})
     try:
         trial = subprocess.run([interpreter(), "-c", _TRIAL, order], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT, env=dict(os.environ, **{_MARK: "1"}), timeout=_TRIAL_S)

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from .locations import home, package_folder
 
@@ -62,7 +62,13 @@ class Passport(NamedTuple):
 @functools.lru_cache(maxsize=None)
 def _manifest() -> Dict[str, Any]:
     path = package_folder("models") / "manifest.json"
-    manifest: Dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        text = path.read_bytes()
+    except NotADirectoryError:      # the package was imported from a zip
+        import pkgutil
+
+        text = pkgutil.get_data("coral_classify", "models/manifest.json") or b""
+    manifest: Dict[str, Any] = json.loads(text.decode("utf-8"))
     return manifest
 
 
@@ -108,12 +114,19 @@ def own_file(name: str) -> Path:
 def own() -> Tuple[Passport, ...]:
     """The passports of the models that the user added, by name.  A file that cannot be read is left out."""
     found = []
-    for path in sorted(own_file("x").parent.glob("*.json")):
+    for path in _own_files():
         try:
             found.append(_passport(dict(json.loads(path.read_text(encoding="utf-8")), own=True)))
         except (OSError, ValueError, TypeError):
             continue
     return tuple(found)
+
+
+def _own_files() -> List[Path]:
+    try:
+        return sorted(own_file("x").parent.glob("*.json"))
+    except OSError:     # a home that may not be entered
+        return []
 
 
 def known() -> Tuple[Passport, ...]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import stat
 import threading
-from typing import Any, BinaryIO, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, BinaryIO, Iterator, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -109,9 +110,12 @@ def prepare(
         if picture.shape == (size[1], size[0], 3) and region is None and not turns:
             return Prepared(picture, size, size, "none", None)
         picture = Image.fromarray(picture)
-    if isinstance(picture, Image.Image):
-        return _prepare(picture, size, fit, region, turns, fill, name_of(picture))
-    return _prepare_file(picture, size, fit, region, turns, fill)
+    name = name_of(picture)
+    with _renamed(picture, name):
+        if isinstance(picture, Image.Image):
+            return _prepare(picture, size, fit, region, turns, fill, name)
+        with Image.open(_file_of(picture, name)) as image:
+            return _prepare(image, size, fit, region, turns, fill, name, ours=True)
 
 
 def _check_array(array: "np.ndarray[Any, Any]") -> None:
@@ -120,20 +124,33 @@ def _check_array(array: "np.ndarray[Any, Any]") -> None:
                          % (array.shape, array.dtype))
 
 
-def _prepare_file(
-    picture: Union[str, "os.PathLike[str]", bytes, BinaryIO], size: Tuple[int, int], fit: str,
-    region: Optional[Sequence[float]], turns: int, fill: Tuple[int, int, int],
-) -> Prepared:
-    name = name_of(picture)
+def _file_of(picture: Union[str, "os.PathLike[str]", bytes, BinaryIO], name: str) -> Any:
+    """What Pillow can open: a path, or something to seek in."""
+    if isinstance(picture, bytes):
+        return io.BytesIO(picture)
+    if isinstance(picture, (str, os.PathLike)):
+        return io.BytesIO(_piped(picture, name)) if stat.S_ISFIFO(os.stat(picture).st_mode) else picture
+    if not hasattr(picture, "read"):
+        raise ImageError("%s: is no picture; give a path, bytes, a binary file object, a PIL image or an array" % name)
+    return picture if _seekable(picture) else io.BytesIO(picture.read())    # a pipe: Pillow needs to seek
+
+
+def _piped(path: Union[str, "os.PathLike[str]"], name: str) -> bytes:
+    """What comes out of a named pipe.  One that nobody writes to would be waited for, for ever."""
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as pipe:
+        first = pipe.read(1)
+        if first == b"":
+            raise ImageError("image %s: is a pipe that nobody writes to; give the picture on standard input: -" % name)
+        os.set_blocking(pipe.fileno(), True)
+        return (first or b"") + pipe.readall()
+
+
+@contextlib.contextmanager
+def _renamed(picture: Any, name: str) -> Iterator[None]:
+    """What goes wrong while a picture is opened and decoded, as an :class:`ImageError` that names it."""
     try:
-        file: Any = io.BytesIO(picture) if isinstance(picture, bytes) else picture
-        if not isinstance(picture, (str, os.PathLike)) and not _seekable(file):
-            file = io.BytesIO(file.read())      # a pipe: Pillow needs to seek
-        with Image.open(file) as image:
-            return _prepare(image, size, fit, region, turns, fill, name)
-    except ImageError:
-        raise
-    except UsageError:
+        yield
+    except (ImageError, UsageError):
         raise
     except FileNotFoundError as exc:
         raise ImageError("image %s: no such file" % name) from exc
@@ -148,6 +165,8 @@ def _prepare_file(
     except MemoryError as exc:
         raise ImageError("image %s: not enough memory to decode it; scale it down first" % name) from exc
     except Exception as exc:    # Pillow's decoders raise OSError, SyntaxError, struct.error, ValueError, …
+        if isinstance(exc, OSError) and exc.errno is not None:      # the system's, not a decoder's
+            raise ImageError("image %s: cannot be read: %s" % (name, exc.strerror or exc)) from exc
         raise ImageError("image %s: cannot be decoded (%s); it is damaged or cut short, copy or download it again"
                          % (name, str(exc) or type(exc).__name__)) from exc
 
@@ -160,7 +179,7 @@ def _why_unidentified(picture: Any) -> str:
     if isinstance(picture, bytes):
         empty = not picture
     elif isinstance(picture, (str, os.PathLike)):
-        empty = os.path.getsize(picture) == 0
+        empty = os.path.isfile(picture) and os.path.getsize(picture) == 0
     elif _seekable(picture):
         picture.seek(0)
         empty = not picture.read(1)
@@ -172,7 +191,7 @@ def _why_unidentified(picture: Any) -> str:
 
 def _prepare(
     image: "Image.Image", size: Tuple[int, int], fit: str, region: Optional[Sequence[float]], turns: int,
-    fill: Tuple[int, int, int], name: str,
+    fill: Tuple[int, int, int], name: str, ours: bool = False,
 ) -> Prepared:
     source_size = image.size
     if 0 in source_size:
@@ -193,7 +212,8 @@ def _prepare(
     # From here on in the axes of the stored picture: resize first, turn the few pixels that are left.
     stored_box = _to_stored(box, upright_size, mirror, exif_turns)
     stored_inner = inner[::-1] if exif_turns % 2 else inner
-    _draft(image, stored_box, stored_inner)
+    if ours:    # the caller's own picture would be a smaller one afterwards
+        _draft(image, stored_box, stored_inner)
     decoded_size = image.size
     scale_x, scale_y = decoded_size[0] / source_size[0], decoded_size[1] / source_size[1]
     scaled = (stored_box[0] * scale_x, stored_box[1] * scale_y, stored_box[2] * scale_x, stored_box[3] * scale_y)

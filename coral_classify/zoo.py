@@ -18,6 +18,8 @@ from . import passports
 from .errors import ModelError, UsageError, ZooError
 from .locations import find, home
 from .modelfile import compiled_path, read_model, twin_path
+from .modellabels import named_labels
+from .normalization import choose
 from .passports import Passport
 
 # Downloads (sockets, TLS) are imported where they happen: a picture that needs none starts sooner.
@@ -90,7 +92,7 @@ def pull(name: str, source: Optional[str] = None,
     is_url = "://" in place
     if is_url and not place.lower().startswith(_SAFE) and source is None:
         raise ZooError("mirror %s: only https is accepted; name it with --from to take it all the same" % place)
-    if not is_url and not Path(place).is_dir():
+    if not is_url and not os.path.isdir(place):
         raise ZooError("%s: no such folder; give the folder that holds %s"
                        % (place, " and ".join(wanted.name for wanted in files_of(passport))))
     missing = []
@@ -111,7 +113,7 @@ def pull(name: str, source: Optional[str] = None,
 def _bring_one(wanted: Wanted, place: str, is_url: bool,
                progress: "Optional[Callable[[Wanted], Optional[Progress]]]") -> bool:
     """False if a folder has not got it."""
-    from urllib.parse import quote, urljoin
+    from urllib.parse import quote
 
     from .download import bring
 
@@ -119,11 +121,11 @@ def _bring_one(wanted: Wanted, place: str, is_url: bool,
         return True
     source: Union[str, Path, None]
     if is_url:
-        source = urljoin(place.rstrip("/") + "/", quote(wanted.name))
+        source = place.rstrip("/") + "/" + quote(wanted.name)
     else:
         # Labels lie in a folder beside models, in this project and in Coral's own data.
         beside = [Path(place) / wanted.name, Path(place).parent / wanted.kind / wanted.name]
-        source = next((path for path in beside if path.is_file()), None)
+        source = next((path for path in beside if os.path.isfile(str(path))), None)
         if source is None:
             return False
     bring(wanted.target, source, lambda file: _verify(wanted, file), progress(wanted) if progress else None)
@@ -148,14 +150,14 @@ def damaged(name: str) -> List[Wanted]:
     passport = by_name(name)
     if passport is None:
         raise ZooError("nothing is known under the name %r; coral-classify models lists what is" % name)
-    return [wanted for wanted in files_of(passport) if wanted.target.exists() and not is_right(wanted)]
+    return [wanted for wanted in files_of(passport) if os.path.exists(str(wanted.target)) and not is_right(wanted)]
 
 
 def remove(name: str) -> List[Path]:
     """Delete a model's files from the user's folder; label files only if no other installed model needs them.
 
     :returns: what was deleted
-    :raises ZooError: if none of them is here
+    :raises ZooError: if none of them is here, or one cannot be deleted
     """
     passport = by_name(name)
     if passport is None:
@@ -168,9 +170,13 @@ def remove(name: str) -> List[Path]:
         paths.append(passports.own_file(name))
     gone = []
     for path in paths:
-        with contextlib.suppress(FileNotFoundError):
+        try:
             path.unlink()
             gone.append(path)
+        except FileNotFoundError:
+            pass
+        except OSError as exc:
+            raise ZooError("%s: cannot be deleted: %s" % (path, exc.strerror or exc)) from exc
     if not gone:
         raise ZooError("%s: none of its files is in %s" % (name, home() / "models"))
     return gone
@@ -187,6 +193,7 @@ def add(file: Union[str, "os.PathLike[str]"], *, labels: Union[str, "os.PathLike
     :param label_offset: lines of the label file to skip
     :raises ModelError: if the file is no classifier
     :raises UsageError: for a name or numbers that cannot be meant
+    :raises LabelsError: if the labels do not fit
     :raises ZooError: if the name is taken, or the folder cannot be written
     """
     path = Path(file)
@@ -194,8 +201,9 @@ def add(file: Union[str, "os.PathLike[str]"], *, labels: Union[str, "os.PathLike
     name = name or re.sub(r"(_edgetpu)?\.tflite$", "", path.name)
     if not re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*$", name):
         raise UsageError("name %r: use letters, digits, dot, dash and underscore" % name)
-    if (mean is None) != (std is None):
-        raise UsageError("give mean and std together")
+    choose(model.input, caller=(mean, std))
+    if label_offset < 0:
+        raise UsageError("label_offset must not be negative, got %r" % (label_offset,))
     taken = by_name(name)
     if taken is not None and not taken.own:
         raise ZooError("the name %s belongs to a published model; choose another with --name" % name)
@@ -214,8 +222,9 @@ def add(file: Union[str, "os.PathLike[str]"], *, labels: Union[str, "os.PathLike
         "labels": None if labels is None else name + ".txt",
     }
     if labels is not None:
-        if not Path(labels).is_file():
+        if not os.path.isfile(labels):
             raise UsageError("labels %s: no such file" % labels)
+        named_labels(labels, model.output.shape[1], label_offset)
         entry["label_pin"] = {"git_blob": passports.git_blob_id(Path(labels))}
     from .download import locked
 
@@ -229,6 +238,11 @@ def add(file: Union[str, "os.PathLike[str]"], *, labels: Union[str, "os.PathLike
             part.parent.mkdir(parents=True, exist_ok=True)
             part.write_text(json.dumps(entry, indent=1), encoding="utf-8")
             os.replace(str(part), str(passports.own_file(name)))     # last: the name stands for whole files
+            # What lay under this name before must not be taken for a part of the new one.
+            for role, former in (taken.files if taken else {}).items():
+                if role not in files:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.remove(str(home() / "models" / former["name"]))
     except OSError as exc:
         raise ZooError("%s: cannot be added: %s" % (path, exc)) from exc
     found = by_name(name)

@@ -116,6 +116,16 @@ def test_labels_and_names_cannot_steer_the_terminal(command, tmp_path, green):
     assert "\x1b" not in "".join(done.err)
 
 
+@pytest.mark.parametrize("arguments", [["models", "info", "{}"], ["models", "add", "{}"], ["models", "verify", "{}"],
+                                       ["models", "pull", "mobilenet-v2", "--from", "{}"], ["p.jpg", "--model", "{}"],
+                                       ["p.jpg", "--csv", "{}"]])
+def test_an_error_is_one_line_whatever_the_name(command, tmp_path, arguments):
+    (tmp_path / "a\nb.csv").write_text("there already")
+    done = command(*[a.replace("{}", "a\nb" + (".csv" if "--csv" in arguments else "")) for a in arguments],
+                   cwd=str(tmp_path))
+    assert done.returncode in (1, 2) and len(done.err) == 1 and "a\\nb" in done.err[0]
+
+
 @pytest.mark.skipif(sys.platform == "win32" or sys.platform == "darwin", reason="needs a file system of bytes")
 def test_a_file_name_that_is_not_utf8_is_printed(command, model, green):
     odd = os.fsencode(str(green.parent)) + b"/caf\xe9.png"
@@ -152,3 +162,48 @@ def test_a_reader_that_leaves_is_no_error_of_ours(model, green, any_engine):
     done = subprocess.run(["sh", "-c", line], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           env=dict(os.environ, PYTHONPATH=str(REPOSITORY)))
     assert done.stdout.decode().strip() == str(green) and b"Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a shell")
+@pytest.mark.parametrize("redirection, code, words", [
+    (">&-", 0, None), ("2>&-", 0, None), ("<&-", 0, None), ("<&- >&- 2>&-", 0, None),
+    ("> /dev/full", 1, b"No space left on device")])
+def test_streams_that_are_closed_or_full_make_no_traceback(model, green, any_engine, tmp_path, redirection, code,
+                                                           words):
+    if not os.path.exists("/dev/full"):
+        pytest.skip("needs /dev/full")
+    written = tmp_path / "out.csv"
+    line = "exec %s -m coral_classify %%s %s" % (sys.executable, redirection)
+    for arguments in ("%s --model %s" % (green, model), "models", "--help", "doctor --device cpu"):
+        done = subprocess.run(["sh", "-c", line % arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              env=dict(os.environ, PYTHONPATH=str(REPOSITORY)))
+        assert b"Traceback" not in done.stderr + done.stdout and b"Exception" not in done.stderr
+        assert done.returncode == code or arguments == "--help"     # argparse ignores a full disk
+        assert words is None or words in done.stderr or arguments == "--help"
+    # What belongs on a closed stream must not get into a file that has taken its number.
+    subprocess.run(["sh", "-c", line % "%s none.jpg --model %s --csv %s" % (green, model, written)],
+                   env=dict(os.environ, PYTHONPATH=str(REPOSITORY)), stdout=subprocess.DEVNULL)
+    assert [row.split(",")[0] for row in written.read_text().splitlines()] == ["image", str(green), "none.jpg"]
+
+
+def test_a_picture_on_a_closed_standard_input_is_an_empty_one(model, any_engine):
+    done = subprocess.run(["sh", "-c", "exec %s -m coral_classify - --model %s <&-" % (sys.executable, model)],
+                          stderr=subprocess.PIPE, env=dict(os.environ, PYTHONPATH=str(REPOSITORY)))
+    assert done.returncode == 1 and b"image -: is empty" in done.stderr and b"Traceback" not in done.stderr
+
+
+def test_any_character_is_printed_in_any_locale(any_engine, tmp_path):
+    odd = tmp_path / os.fsdecode(b"caf\xe9.tflite")
+    odd.write_bytes(colours())
+    done = subprocess.run([sys.executable, "-m", "coral_classify", "models", "info", str(odd)], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, env=dict(os.environ, PYTHONPATH=str(REPOSITORY),
+                                                           PYTHONIOENCODING="ascii"))
+    assert done.returncode == 0 and b"caf\\udce9.tflite" in done.stdout
+
+
+@pytest.mark.parametrize("content, message", [(None, "no such file"), (b"text", "not a picture")])
+def test_bench_names_a_picture_that_it_cannot_read(command, model, tmp_path, content, message):
+    if content is not None:
+        (tmp_path / "odd.jpg").write_bytes(content)
+    done = command("bench", "--picture", tmp_path / "odd.jpg", "--model", model)
+    assert done.returncode == 1 and len(done.err) == 1 and "odd.jpg: " + message in done.err[0]

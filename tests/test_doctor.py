@@ -129,6 +129,29 @@ def test_what_does_not_work_gives_exit_code_1_and_a_reason(driver, pair, any_eng
     assert words in last and "mend:" in last
 
 
+@pytest.mark.parametrize("content, words", [
+    (None, "no such file"), (b"", "the file is empty"), (b"text", "not a TFLite")])
+def test_a_broken_model_does_not_hide_the_other_findings(driver, tmp_path, any_engine, capsys, content, words):
+    driver("usb")
+    path = tmp_path / "odd_edgetpu.tflite"
+    if content is not None:
+        path.write_bytes(content)
+    assert main(["doctor", "--model", str(path)]) == 1
+    out = capsys.readouterr().out
+    assert "attached: usb:0" in out and words in out.split("problem  classification")[1]
+
+
+def test_a_device_lost_during_the_comparison_does_not_hide_the_other_findings(driver, pair, any_engine, tmp_path,
+                                                                              monkeypatch, capfd):
+    driver("usb")
+    monkeypatch.setenv("SIM_STATE", str(tmp_path))
+    monkeypatch.setenv("SIM_FAULTS", "abort:30")
+    assert main(["doctor", "--model", str(pair)]) == 0
+    captured = capfd.readouterr()
+    assert "classified on usb:0" in captured.out and "aborted (SIGABRT)" in captured.out.split("problem  twin")[1]
+    assert "lost" not in captured.err, "it is among the findings"
+
+
 def test_without_a_compiled_model_nothing_is_claimed(driver, capsys, any_engine):
     driver("usb")
     assert main(["doctor"]) == 1

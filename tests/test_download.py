@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import subprocess
 import sys
 import textwrap
@@ -255,8 +256,12 @@ def test_a_model_of_one_s_own_is_a_name(files, tmp_path, any_engine, green_pixel
 
 
 @pytest.mark.parametrize("arguments, code, message", [
-    (["add", "{none}"], 1, "no such file"), (["add", "{own}", "--mean", "1"], 2, "mean and std together"),
+    (["add", "{none}"], 1, "no such file"), (["add", "{own}", "--mean", "1"], 2, "mean and std belong together"),
     (["add", "{own}", "--name", "../x"], 2, "use letters"),
+    (["add", "{own}", "--mean", "1", "--std", "0"], 2, "positive"),
+    (["add", "{own}", "--mean", "nan", "--std", "1"], 2, "mean must be"),
+    (["add", "{own}", "--label-offset", "-1"], 2, "must not be negative"),
+    (["add", "{own}", "--labels", "{text}"], 1, "1 names, but the model has 3 classes"),
     (["add", "{own}", "--name", "colours"], 1, "published model"),
     (["add", "{own}", "--labels", "{none}"], 2, "no such file"), (["add", "{text}"], 1, "not a TFLite model"),
     (["info", "nonsense"], 1, "no model of that name")])
@@ -354,3 +359,27 @@ def test_real_files_go_the_whole_way(testdata, any_engine):
     with Classifier("mobilenet-v1-0.25-128", device="cpu") as classifier:
         assert classifier.classify(testdata / "images" / "cat.bmp").predictions[0].label
     assert wait_until(lambda: left(part=True) == sorted(left()))
+
+
+@pytest.mark.parametrize("address, message", [
+    ("http://127.0.0.1:abc/", "nonnumeric port"), ("http://[::1/", "Invalid IPv6"), ("s3://x", "unknown url type: s3")])
+def test_an_address_that_is_none_is_told(files, address, message):  # noqa: F811
+    with pytest.raises(ZooError, match="c.tflite could not be brought from %s.*%s" % (re.escape(address), message)):
+        zoo.pull("colours", address)
+
+
+@pytest.mark.parametrize("words", [b"what?\r\n\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nabc"])
+def test_a_server_that_breaks_the_protocol_is_told(files, words):  # noqa: F811
+    with serving(lambda handler: handler.wfile.write(words)) as address:
+        with pytest.raises(ZooError, match="c.tflite could not be brought from http"):
+            zoo.pull("colours", address)
+    assert left() == []
+
+
+def test_a_name_that_is_added_anew_keeps_no_file_of_what_it_was(tmp_path, any_engine):
+    for name, compiled in (("a.tflite", False), ("a_edgetpu.tflite", True), ("b.tflite", False)):
+        (tmp_path / name).write_bytes(colours(compiled=compiled))
+    zoo.add(tmp_path / "a.tflite", name="mine")
+    assert left() == ["mine.json", "mine.tflite", "mine_edgetpu.tflite"]
+    zoo.add(tmp_path / "b.tflite", name="mine")
+    assert left() == ["mine.json", "mine.tflite"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ from conftest import REPOSITORY
 from tflite_writer import colours
 
 from coral_classify import engine as engine_module
-from coral_classify.engine import load_engine, open_session, usable_cores
+from coral_classify.engine import Engine, EngineSession, load_engine, open_session, usable_cores
 from coral_classify.errors import EngineError, EngineNotFound, ModelError, UsageError
 from coral_classify.modelfile import read_model
 
@@ -74,10 +75,11 @@ def test_a_plain_file_never_reaches_the_edge_tpu(tmp_path):
         open_session(model, device="usb")
 
 
-def test_threads_are_at_least_one(tmp_path):
+@pytest.mark.parametrize("threads", [0, -1, 100000, 1 << 40])
+def test_threads_are_at_least_one_and_not_more_than_a_system_has(tmp_path, threads):
     model = read_model(_write(tmp_path, colours()))
-    with pytest.raises(UsageError, match="threads"):
-        open_session(model, threads=0)
+    with pytest.raises(UsageError, match="threads must be 1 to 1024"):
+        open_session(model, threads=threads)
     assert usable_cores() >= 1
 
 
@@ -86,3 +88,71 @@ def test_importing_the_package_imports_no_engine():
             "print([m for m in sys.modules if 'litert' in m or 'tflite' in m])")
     assert subprocess.check_output([sys.executable, "-c", code], cwd=str(REPOSITORY)).strip() == b"[]"
 
+
+
+class _Native:
+    """Stands for the runtime's own interpreter: it tells of its end."""
+
+    def __init__(self, ends):
+        self._ends = ends
+
+    def __del__(self):
+        self._ends.append("interpreter")
+
+
+def _failing(stage, ends):
+    """A runtime whose Interpreter fails at this stage, and a delegate that tells of its end."""
+    class Interpreter:
+        def __init__(self, **options):
+            self._native = _Native(ends)
+            self.check("open")
+
+        def check(self, at):
+            if at == stage:
+                raise RuntimeError("no")
+
+        def allocate_tensors(self):
+            self.check("allocate")
+
+        def get_input_details(self):
+            return [{"index": 0}]
+
+        get_output_details = get_input_details
+
+        def set_tensor(self, index, tensor):
+            self.check("run")
+
+    class Delegate:
+        device = "usb:0"
+
+        def close(self):
+            ends.append("delegate")
+    return Engine("fake", "0", Interpreter), Delegate()
+
+
+@pytest.mark.parametrize("stage", ["open", "allocate"])
+def test_a_refused_model_gives_up_its_interpreter_before_the_delegate(tmp_path, stage):
+    ends = []
+    engine, delegate = _failing(stage, ends)
+    with pytest.raises(EngineError) as kept:
+        EngineSession(read_model(_write(tmp_path, colours(compiled=True))), engine, threads=1, delegate=delegate)
+    assert ends == ["interpreter", "delegate"] and kept.value.__cause__.__traceback__
+
+
+def test_an_interpreter_that_a_traceback_holds_goes_before_the_delegate(tmp_path):
+    ends = []
+    engine, delegate = _failing("run", ends)
+    session = EngineSession(read_model(_write(tmp_path, colours(compiled=True))), engine, threads=1, delegate=delegate)
+    with pytest.raises(EngineError) as kept:
+        session.run(np.zeros((1, 8, 8, 3), np.uint8))
+    session.close()
+    assert ends == ["interpreter", "delegate"] and kept.value.__cause__.__traceback__
+
+
+def test_a_session_that_is_forgotten_gives_its_device_back(tmp_path):
+    ends = []
+    engine, delegate = _failing("never", ends)
+    session = EngineSession(read_model(_write(tmp_path, colours(compiled=True))), engine, threads=1, delegate=delegate)
+    del session
+    gc.collect()
+    assert ends == ["interpreter", "delegate"]

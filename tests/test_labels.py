@@ -63,7 +63,7 @@ def test_classes_are_named_by_label_or_id():
     assert class_ids([1], None, 4) == [1]
 
 
-@pytest.mark.parametrize("wanted", ["Cat", "9", 4, -1])
+@pytest.mark.parametrize("wanted", ["Cat", "9", 4, -1, "\u00b2"])
 def test_an_unknown_class_is_a_usage_error(wanted):
     with pytest.raises(UsageError, match=str(wanted)):
         class_ids([wanted], ("cat", "dog", "owl", "elk"), 4)

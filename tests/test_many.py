@@ -176,6 +176,50 @@ def test_a_torn_archive_gives_what_it_holds(classify, folder, tmp_path):
     assert code == 1 and best(records(out)[0]) == "red" and "unexpected end of data" in err[0]
 
 
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz"])
+def test_a_damaged_archive_ends_no_run(classify, folder, tmp_path, kind):
+    (folder / "notes.txt").write_text(" ".join(str(n * n) for n in range(100000)))     # can be compressed
+    path = tmp_path / ("photos.tar." + kind)
+    with tarfile.open(str(path), "w:" + kind) as archive:
+        for name in ("notes.txt", "a.png"):
+            archive.add(str(folder / name), name)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2:len(content) // 2 + 40] = b"\xff" * 40
+    path.write_bytes(bytes(content))
+    code, out, err = classify(path, folder / "a.png", "--json")
+    assert code == 1 and best(records(out)[-1]) == "red" and "photos.tar" in err[0]
+
+
+def test_a_binary_file_is_no_list_of_names(classify, folder, tmp_path):
+    code, out, err = classify("@%s" % (folder / "a.png"), folder / "a.png", "--json")
+    assert code == 1 and best(records(out)[1]) == "red" and "holds no names, one per line" in err[0]
+    names = tmp_path / "names.txt"
+    names.write_bytes(b"%s\n" % os.fsencode(str(folder / "a.png")) * 1000 + b"a\0b\n")
+    code, out, err = classify("@%s" % names, "--json")
+    assert code == 1 and len(records(out)) == 1001 and "coral-classify: a: is no file name" in err[0]
+
+
+@pytest.mark.parametrize("other", ["x.out", "./x.out", "-"])
+def test_two_kinds_of_records_do_not_get_into_one_file(classify, folder, tmp_path, monkeypatch, other):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = classify(folder / "a.png", "--csv", "x.out" if other != "-" else "-", "--jsonl", other)
+    assert code == 2 and "cannot hold JSON lines and CSV" in err[0] and not (tmp_path / "x.out").exists()
+
+
+def test_a_folder_that_cannot_be_looked_into_is_told(classify, folder, monkeypatch):
+    scan = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("below"):
+            raise PermissionError(13, "Permission denied")
+        return scan(path)
+    monkeypatch.setattr(os, "scandir", refuse)
+    code, out, err = classify(folder, "--recursive", "--json")
+    assert code == 1 and named(out) == ["a.png", "b, \"quoted\".png", "d.jpg", "below"]
+    assert "below: cannot be read: Permission denied" in err[-2]
+    assert "below: cannot be read" in classify(folder / "below")[2][0]
+
+
 def test_a_member_that_is_too_large_is_not_unpacked(classify, folder, tmp_path, monkeypatch):
     monkeypatch.setattr("coral_classify.cli.sources._MEMBER_LIMIT", 10)
     path = tmp_path / "photos.zip"

@@ -44,6 +44,12 @@ def test_labels_and_normalization_of_the_metadata_are_read(write):
     assert model.normalization == ((127.5,), (127.5,))
 
 
+@pytest.mark.parametrize("means, stds", [
+    ([float("nan")], [1.0]), ([float("inf")], [1.0]), ([0.0], [float("inf")]), ([0.0], [0.0])])
+def test_a_normalization_that_cannot_be_is_not_taken_from_the_metadata(write, means, stds):
+    assert read_model(write(colours(normalization=(means, stds)))).normalization is None
+
+
 @pytest.mark.parametrize("content, message", [
     (b"", "the file is empty"),
     (b"hello, this is a text", "not a TFLite model"),

@@ -3,8 +3,11 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 
 import pytest
+from conftest import REPOSITORY
 
 from coral_classify import Classifier, pairing
 from coral_classify.errors import DeviceError
@@ -85,3 +88,14 @@ def test_a_broken_memory_is_written_anew(old_library, pair, any_engine):
     with Classifier(pair, device="usb"):
         pass
     assert "works" in (home() / "pairings.json").read_text()
+
+
+def test_the_trial_imports_nothing_that_lies_in_the_current_folder(old_library, pair, any_engine, tmp_path):
+    (tmp_path / "json.py").write_text("raise SystemExit('must not be imported')\n")
+    script = ("import json, os, sys\nsys.path[0] = sys.argv[2]\nfrom coral_classify import Classifier\n"
+              "os.chdir(sys.argv[3])\n"
+              "with Classifier(sys.argv[1], device='usb') as classifier: print(classifier.device)\n")
+    done = subprocess.run([sys.executable, "-c", script, str(pair), str(REPOSITORY), str(tmp_path)],
+                          stdout=subprocess.PIPE)
+    assert (done.returncode, done.stdout) == (0, b"usb:0\n")
+    assert list(json.loads((home() / "pairings.json").read_text()).values()) == ["works"]

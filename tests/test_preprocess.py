@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import os
+import threading
 
 import numpy as np
 import pytest
@@ -148,6 +150,13 @@ def test_a_pipe_can_be_read():
     assert prepare(Pipe(encoded(corners())), (8, 8)).source_size == (80, 40)
 
 
+def test_the_caller_s_picture_stays_as_it_is():
+    image = Image.open(io.BytesIO(encoded(corners().resize((1600, 800)), "JPEG", quality=95)))
+    first = prepare(image, (20, 20), region=(800, 0, 800, 400))
+    assert image.size == (1600, 800)
+    assert (prepare(image, (20, 20), region=(800, 0, 800, 400)).pixels == first.pixels).all()
+
+
 def truncated():
     content = encoded(Image.fromarray(np.random.RandomState(2).randint(0, 256, (64, 64, 3)).astype(np.uint8)), "JPEG")
     return content[:len(content) // 2]
@@ -165,6 +174,41 @@ def test_what_is_no_picture_says_so(tmp_path, content, message):
     assert "odd.jpg" in str(caught.value)
     with pytest.raises(ImageError, match=message):
         prepare(content, (8, 8))
+
+
+@pytest.mark.parametrize("picture", [None, 5, [1], bytearray(b"x")])
+def test_what_cannot_be_a_picture_is_told_what_can(picture):
+    with pytest.raises(ImageError, match="is no picture; give a path"):
+        prepare(picture, (8, 8))
+
+
+def test_a_damaged_picture_that_the_caller_opened_is_an_image_error_too():
+    with pytest.raises(ImageError, match="cannot be decoded"):
+        prepare(Image.open(io.BytesIO(truncated())), (8, 8))
+    closed = Image.open(io.BytesIO(encoded(corners())))
+    closed.close()
+    with pytest.raises(ImageError):
+        prepare(closed, (8, 8))
+
+
+def test_a_named_pipe_is_read_if_somebody_writes_to_it(tmp_path):
+    path = tmp_path / "pipe.jpg"
+    os.mkfifo(str(path))
+    with pytest.raises(ImageError, match="pipe.jpg: is a pipe that nobody writes to"):
+        prepare(path, (8, 8))
+    reader = os.open(str(path), os.O_RDONLY | os.O_NONBLOCK)    # lets a writer in before we read
+    writer = os.open(str(path), os.O_WRONLY)
+    os.write(writer, encoded(corners()))
+    threading.Timer(0.2, os.close, (writer,)).start()
+    assert prepare(path, (8, 8)).source_size == (80, 40)
+    os.close(reader)
+
+
+def test_a_trouble_of_the_system_is_not_blamed_on_the_picture(tmp_path):
+    path = tmp_path / "loop.jpg"
+    path.symlink_to("loop.jpg")
+    with pytest.raises(ImageError, match="loop.jpg: cannot be read: Too many levels"):
+        prepare(path, (8, 8))
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path):

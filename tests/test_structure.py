@@ -4,11 +4,13 @@ from __future__ import annotations
 import ast
 import importlib
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
 from conftest import REPOSITORY
+from tflite_writer import colours
 
 PACKAGE = REPOSITORY / "coral_classify"
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -64,6 +66,18 @@ def test_an_installation_carries_models_and_labels(tmp_path):
     names = [str(path.relative_to(built)) for path in built.rglob("*")]
     assert "coral_classify/py.typed" in names
     assert not [name for name in names if "training" in name or name.startswith("tests")]
+    # From a zip, too; its own model cannot be read out of one.
+    bundle = shutil.make_archive(str(tmp_path / "bundle"), "zip", str(built))
+    (tmp_path / "m.tflite").write_bytes(colours())
+    script = ("import coral_classify, sys\nassert coral_classify.__file__.startswith(sys.argv[1])\n"
+              "from coral_classify import Classifier\nfrom PIL import Image\n"
+              "for supervised in (False, True):\n"
+              "    with Classifier(sys.argv[2], device='cpu', supervised=supervised) as c:\n"
+              "        print(c.classify(Image.new('RGB', (8, 8), 'red')).predictions[0].class_id)\n"
+              "try: Classifier()\nexcept coral_classify.ModelError: print('none')\n")
+    answer = subprocess.check_output([sys.executable, "-c", script, bundle, str(tmp_path / "m.tflite")],
+                                     cwd=str(tmp_path), env=dict(os.environ, PYTHONPATH=bundle))
+    assert answer.split() == [b"0", b"0", b"none"]
     script = ("import coral_classify, sys\nassert coral_classify.__file__.startswith(sys.argv[1])\n"
               "with coral_classify.Classifier() as c: print(c.classify(sys.argv[2]).predictions[0].label)")
     answer = subprocess.check_output(

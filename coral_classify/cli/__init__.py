@@ -26,13 +26,29 @@ def main(argv: Optional[List[str]] = None) -> int:
     """:returns: 0 all done, 1 some input failed, 2 wrong usage"""
     argv = sys.argv[1:] if argv is None else argv
     command = argv[0] if argv and argv[0] in COMMANDS else "classify"
-    module = importlib.import_module("%s.%s" % (__name__, command))
     try:
-        return int(module.main(argv[1:] if argv and argv[0] in COMMANDS else argv))
+        _open_streams()
+        module = importlib.import_module("%s.%s" % (__name__, command))
+        try:
+            return int(module.main(argv[1:] if argv and argv[0] in COMMANDS else argv))
+        finally:
+            sys.stdout.flush()
     except KeyboardInterrupt:
         print("coral-classify: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        # The reader of stdout has gone (head, less): no error of ours, and nothing is left to say.
+    except OSError as exc:
+        if not isinstance(exc, BrokenPipeError):    # a full disk behind standard output
+            print("coral-classify: %s" % (exc.strerror or exc), file=sys.stderr)
+        # Or the reader of stdout has gone (head, less): no error of ours, and nothing is left to say.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _open_streams() -> None:
+    """Put something where a standard stream was closed: the next file to be opened would get its number, and what is
+    meant for the stream."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))
+    if hasattr(sys.stdout, "reconfigure"):      # a path of any bytes, a degree sign under any locale
+        sys.stdout.reconfigure(errors="backslashreplace")

@@ -40,6 +40,7 @@ def _bench(classifier: "Union[Classifier, Pool]", args: argparse.Namespace, load
 
     picture: Any = _drawn()
     if args.picture is not None:
+        classifier.classify(args.picture)       # one that cannot be read is named
         with open(args.picture, "rb") as file:
             picture = file.read()
     prepare, infer, decode, whole = [], [], [], []

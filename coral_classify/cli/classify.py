@@ -50,7 +50,7 @@ def guarded(args: argparse.Namespace, work: "Callable[[Union[Classifier, Pool], 
         with open_classifier(args, many) as classifier:
             return work(classifier, args)
     except UsageError as exc:
-        print("coral-classify: %s" % exc, file=sys.stderr)
+        print("coral-classify: %s" % printable(str(exc)), file=sys.stderr)
         return 2
     except CoralClassifyError as exc:
         print("coral-classify: %s" % printable(str(exc)), file=sys.stderr)

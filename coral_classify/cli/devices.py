@@ -7,6 +7,8 @@ import json
 import sys
 from typing import List
 
+from .classify import printable
+
 __all__ = ["main"]
 
 
@@ -23,7 +25,7 @@ def main(argv: List[str]) -> int:
     try:
         library()
     except DeviceError as exc:
-        print("coral-classify: %s" % exc, file=sys.stderr)
+        print("coral-classify: %s" % printable(str(exc)), file=sys.stderr)
         code = 1
     devices = list_devices()
     for device in devices:

@@ -35,10 +35,10 @@ def main(argv: List[str]) -> int:
             match(args.device, [])
         found = examine(args.model, args.device, System(args.root) if args.root else None)
     except UsageError as exc:
-        print("coral-classify: %s" % exc, file=sys.stderr)
+        print("coral-classify: %s" % printable(str(exc)), file=sys.stderr)
         return 2
     except CoralClassifyError as exc:
-        print("coral-classify: %s" % exc, file=sys.stderr)
+        print("coral-classify: %s" % printable(str(exc)), file=sys.stderr)
         return 1
     if args.json:
         print(json.dumps({"checks": [check._asdict() for check in found.checks], "works": found.works}, indent=1))

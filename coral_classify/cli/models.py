@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 
+from .classify import printable
+
 if TYPE_CHECKING:
     from ..passports import Passport
     from ..types import TensorSpec
@@ -23,10 +25,10 @@ def main(argv: List[str]) -> int:
     try:
         return int(args.run(args)) if args.action else _list()
     except UsageError as exc:
-        print("coral-classify: %s" % exc, file=sys.stderr)
+        print("coral-classify: %s" % printable(str(exc)), file=sys.stderr)
         return 2
     except CoralClassifyError as exc:
-        print("coral-classify: %s" % exc, file=sys.stderr)
+        print("coral-classify: %s" % printable(str(exc)), file=sys.stderr)
         return 1
 
 
@@ -114,7 +116,7 @@ def _pull(names: List[str], source: Optional[str]) -> int:
         try:
             missing = pull(name, source, progress)
         except ZooError as exc:
-            print("coral-classify: %s" % exc, file=sys.stderr)
+            print("coral-classify: %s" % printable(str(exc)), file=sys.stderr)
             code = 1
             continue
         passport = by_name(name)
@@ -183,8 +185,11 @@ def _info(model: str, as_json: bool) -> int:
     passport = by_name(model)
     if passport is not None:
         path = installed(passport)
-    elif Path(model).is_file():
-        passport = passports.by_file(Path(model))
+    elif os.path.isfile(model):
+        try:
+            passport = passports.by_file(Path(model))
+        except OSError as exc:
+            raise ZooError("%s: cannot be read: %s" % (model, exc.strerror or exc)) from exc
     else:
         raise ZooError("%s: no such file, and no model of that name; coral-classify models lists them" % model)
     file = _read(path, passport) if path else {}

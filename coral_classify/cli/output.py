@@ -203,8 +203,13 @@ def _folder_name(label: str) -> str:
 
 
 def opened(jsonl: Optional[str], csv_path: Optional[str], resume: bool, ranks: int) -> "List[Any]":
-    """The files that were asked for."""
+    """The files that were asked for.
+
+    :raises UsageError: if both are one
+    """
     files: List[Any] = []
+    if jsonl is not None and csv_path is not None and os.path.realpath(jsonl) == os.path.realpath(csv_path):
+        raise UsageError("%s: cannot hold JSON lines and CSV; name two files" % jsonl)
     if jsonl is not None:
         files.append(JsonLines(jsonl, resume))
     if csv_path is not None:

@@ -1,6 +1,6 @@
 """What the command line's arguments mean: files, folders, globs, lists, archives, standard input -> pictures.
 
-Everything is read lazily: a folder of a million pictures costs the memory of a few.
+Everything is read lazily: of a folder of a million pictures only the names are held, which are sorted.
 """
 from __future__ import annotations
 
@@ -61,10 +61,12 @@ def expand(arguments: Iterable[str], recursive: bool) -> Iterator[Optional[Sourc
 def _named(name: str, recursive: bool) -> Iterator[Source]:
     if os.path.isdir(name):
         found = False
-        for path in pictures_in(name, recursive):
+        unreadable: List[ImageError] = []
+        for path in pictures_in(name, recursive, unreadable):
             found = True
             yield path
-        if not found:
+        yield from unreadable
+        if not found and not unreadable:
             yield ImageError("folder %s: holds no pictures%s"
                              % (name, "" if recursive else "; --recursive looks into its folders"))
     elif name.lower().endswith(_ARCHIVES) and os.path.exists(name):
@@ -79,26 +81,41 @@ def _named(name: str, recursive: bool) -> Iterator[Source]:
         yield name
 
 
-def pictures_in(folder: str, recursive: bool) -> Iterator[str]:
-    """Its pictures, by the ends of their names; what begins with a dot is hidden."""
+def pictures_in(folder: str, recursive: bool, unreadable: Optional[List[ImageError]] = None) -> Iterator[str]:
+    """Its pictures, by the ends of their names; what begins with a dot is hidden.
+
+    :param unreadable: gets an error for each folder that cannot be looked into
+    """
+    names, folders = [], set()      # names and no entries: there may be a million
     try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError:
-        return      # nothing to be seen in it
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir(follow_symlinks=False):
-            if recursive:
-                yield from pictures_in(entry.path, recursive)
-        elif entry.name.lower().endswith(EXTENSIONS):
-            yield entry.path
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    folders.add(entry.name)
+                if recursive if entry.name in folders else entry.name.lower().endswith(EXTENSIONS):
+                    names.append(entry.name)
+    except OSError as exc:
+        if unreadable is not None:
+            unreadable.append(ImageError("folder %s: cannot be read: %s" % (folder, exc.strerror or exc)))
+        return
+    names.sort()
+    for name in names:
+        path = os.path.join(folder, name)
+        if name in folders:
+            yield from pictures_in(path, recursive, unreadable)
+        else:
+            yield path
 
 
 def _listed(name: str, recursive: bool) -> Iterator[Optional[Source]]:
     """The names in a file, one per line."""
     try:
         with open(name, "rb") as file:
+            if b"\0" in file.peek(4096)[:4096]:
+                yield ImageError("list %s: holds no names, one per line; a picture is named without @" % name)
+                return
             yield from _lines(file, recursive)
     except OSError as exc:
         yield ImageError("list %s: %s" % (name, exc.strerror or exc))
@@ -131,7 +148,9 @@ def _lines(file: Iterable[Optional[bytes]], recursive: bool) -> Iterator[Optiona
             yield None
             continue
         name = os.fsdecode(line.rstrip(b"\r\n"))
-        if name:
+        if "\0" in name:
+            yield ImageError("%s: is no file name; give one per line" % name.partition("\0")[0])
+        elif name:
             yield from _named(name, recursive)
 
 
@@ -154,9 +173,6 @@ def _open_picture(name: str, content: bytes) -> BinaryIO:
 
 def _archive(name: str) -> Iterator[Source]:
     """The pictures in it, in its order, as ``archive.zip!folder/picture.jpg``; nothing is written to disk."""
-    import tarfile
-    import zipfile
-
     try:
         members = _zip_members(name) if name.lower().endswith(".zip") else _tar_members(name)
         for member, size, read in members:
@@ -170,7 +186,7 @@ def _archive(name: str) -> Iterator[Source]:
                 yield _open_picture(shown, read() or b"")
             except Exception as exc:    # zlib, lzma, zipfile and tarfile each have errors of their own
                 yield ImageError("%s: cannot be unpacked: %s" % (shown, exc))
-    except (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError) as exc:
+    except Exception as exc:
         yield ImageError("archive %s: cannot be read: %s" % (name, exc))
 
 
