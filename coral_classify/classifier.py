@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import logging
+import numbers
 import os
 import time
 from pathlib import Path
@@ -214,8 +215,10 @@ class Classifier:
 
         :raises UsageError: for one that cannot be meant
         """
-        if top_k < 1:
+        if not isinstance(top_k, numbers.Integral) or top_k < 1:
             raise UsageError("top_k must be at least 1, got %r" % (top_k,))
+        if threshold is not None and not (isinstance(threshold, numbers.Real) and threshold == threshold):
+            raise UsageError("threshold must be a number, got %r" % (threshold,))
         check_rotate(rotate)
         return Wanted(top_k, threshold, self._among(allow, deny), None if region is None else check_region(region),
                       rotate)

@@ -73,6 +73,8 @@ class _DeviceStruct(ctypes.Structure):
 
 
 _ERROR_REPORTER = ctypes.CFUNCTYPE(None, ctypes.c_char_p)
+# No driver known calls it; one that did would crash at a null pointer.
+_REPORT_NOTHING = _ERROR_REPORTER(lambda message: None)
 _libraries: "dict[str, ctypes.CDLL]" = {}
 _library_lock = threading.Lock()
 
@@ -242,24 +244,32 @@ def _create(lib: "ctypes.CDLL", device: Device, options: Options) -> Optional[in
     pairs = [("device", device.name)] + options.pairs()
     keys = (ctypes.c_char_p * len(pairs))(*(key.encode() for key, _ in pairs))
     values = (ctypes.c_char_p * len(pairs))(*(value.encode() for _, value in pairs))
-    pointer: Optional[int] = lib.tflite_plugin_create_delegate(keys, values, len(pairs), _ERROR_REPORTER(0))
+    pointer: Optional[int] = lib.tflite_plugin_create_delegate(keys, values, len(pairs), _REPORT_NOTHING)
     return pointer
 
 
 # Whether the driver may explain itself on standard error while it opens: true in a process whose standard error is
 # ours to read.
 talkative = False
+_talking_at_once = 0    # how many open a device at the moment
 
 
 @contextlib.contextmanager
 def _talking(lib: "ctypes.CDLL") -> Iterator[None]:
-    if talkative:
+    global _talking_at_once
+    if not talkative:
+        yield
+        return
+    with _library_lock:
+        _talking_at_once += 1
         lib.edgetpu_verbosity(10)
     try:
         yield
     finally:
-        if talkative:
-            lib.edgetpu_verbosity(0)
+        with _library_lock:
+            _talking_at_once -= 1
+            if not _talking_at_once:
+                lib.edgetpu_verbosity(0)
 
 
 _open_sessions: "weakref.WeakSet[Any]" = weakref.WeakSet()

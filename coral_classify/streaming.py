@@ -189,6 +189,8 @@ class _Stream:
                 self._none_at_present = True
                 return
             self._quick = time.monotonic() - began < _QUICK_S
+            if isinstance(picture, np.ndarray) and picture.flags.writeable:
+                picture = picture.copy()    # cameras fill the same array again while this one waits
             item = _Item(self._taken, picture)
             del picture
             self._taken += 1

@@ -297,6 +297,12 @@ def test_sorting_into_folders_changes_nothing_the_second_time(classify, folder, 
     assert (target / "red" / "a.png").read_bytes() == (folder / "a.png").read_bytes()
 
 
+def test_sorting_into_a_folder_of_the_folder_does_not_sort_the_copies(classify, folder):
+    for _ in range(2):
+        code, out, err = classify(folder, "--recursive", "--sort-into", folder / "sorted")
+        assert code == 1 and "3 classified, 1 failed" in err[-1]
+
+
 def test_sorting_by_links_and_unsure_ones_apart(classify, folder, tmp_path):
     target = tmp_path / "sorted"
     classify(folder, "--sort-into", target, "--link", "--threshold", "0.99")

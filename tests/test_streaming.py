@@ -236,3 +236,22 @@ def test_large_pictures_are_decoded_one_at_a_time(monkeypatch):
         monkeypatch.setattr(preprocess, "_LARGE_BYTES", 100000)
         list(classifier.stream([content.getvalue()] * 8, decoders=4))
         assert most[0] == 1
+
+
+def test_a_camera_may_fill_the_same_array_again():
+    def frames():
+        frame = grey(0)
+        for value in range(20):
+            frame[...] = value
+            yield frame
+
+    with Classifier(FakeSession(by_first_pixel)) as classifier:
+        assert [r.predictions[0].class_id for r in classifier.stream(frames())] == list(range(20))
+
+
+@pytest.mark.parametrize("wrong", [{"top_k": "3"}, {"top_k": 1.5}, {"threshold": float("nan")}, {"threshold": "0.5"}])
+def test_parameters_of_another_kind_are_refused(wrong):
+    with Classifier(FakeSession(by_first_pixel)) as classifier:
+        with pytest.raises(UsageError):
+            classifier.classify(grey(0), **wrong)
+        assert classifier.classify(grey(3), top_k=np.int64(1), threshold=np.float32(0.5)).predictions[0].class_id == 3

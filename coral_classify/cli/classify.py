@@ -5,6 +5,7 @@ import argparse
 import logging
 import os
 import sys
+import warnings
 from typing import TYPE_CHECKING, Any, Callable, List, Optional, Union
 
 from . import COMMANDS
@@ -44,6 +45,8 @@ def guarded(args: argparse.Namespace, work: "Callable[[Union[Classifier, Pool], 
     logger.addHandler(handler)
     # A device that is lost, and one that is back: one line each.
     logging.getLogger("coral_classify.supervised").setLevel(logging.INFO)
+    # Pillow warns of large pictures on two lines; those too large to be safe are an error of their own.
+    warnings.filterwarnings("ignore", "Image size .* exceeds limit")
     try:
         if args.decoders is not None and args.decoders < 1:
             raise UsageError("--decoders must be at least 1, got %d" % args.decoders)

@@ -50,7 +50,9 @@ class Report:
         self._devices: "Counter[str]" = Counter()
 
     def is_done(self, name: str) -> bool:
-        """Whether an earlier run has written this picture's result to every file."""
+        """Whether an earlier run has written this picture's result to every file, or made this copy of it."""
+        if self._sorted is not None and self._sorted.holds(name):
+            return True
         return bool(self._files) and all(name in file.done for file in self._files)
 
     def tell(self, result: Result, source: Any) -> None:
@@ -103,12 +105,6 @@ def run(classifier: "Union[Classifier, Pool]", args: argparse.Namespace) -> int:
 
     :returns: 0 all classified, 1 some failed
     """
-    import warnings
-
-    from PIL import Image
-
-    # Pillow warns of large pictures on two lines; those too large to be safe are an error of their own.
-    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     many = sources.are_many(args.images) or bool(args.csv or args.jsonl or args.sort_into or args.progress)
     report = Report(classifier, args)
     bar = _bar(args) if args.progress and sys.stderr.isatty() else None

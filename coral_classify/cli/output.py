@@ -148,6 +148,11 @@ class SortedFolders:
             os.makedirs(folder, exist_ok=True)
         except OSError as exc:
             raise CoralClassifyError("%s: cannot be made: %s" % (folder, exc.strerror or exc)) from exc
+        self._inside = os.path.join(os.path.realpath(folder), "")
+
+    def holds(self, name: str) -> bool:
+        """Whether a path leads into this folder."""
+        return os.path.realpath(os.path.dirname(name)).startswith(self._inside)
 
     def put(self, result: "Result", source: Any) -> None:
         """:param source: path, or open picture
