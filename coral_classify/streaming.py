@@ -340,7 +340,6 @@ class _Stream:
         with self._lock:
             self._away_since.pop(which, None)
 
-
     def _are_all_away(self) -> bool:
         return len(self._away_since) == len(self._classifiers)
 

@@ -22,21 +22,16 @@ def main(argv: List[str]) -> int:
     args = _parser().parse_args(argv)
     # Engine and NumPy load only now: --help and wrong options answer at once.
     from .many import run
-    from .sources import are_many
 
-    code = guarded(args, run, many=len(args.images) > 1 or are_many(args.images))
+    code = guarded(args, run)
     if code < 2 and args.model is None and not args.json:
         print("coral-classify: the package's own model knows 73 kinds of things; for 1000: coral-classify models "
               "pull efficientnet-edgetpu-s, then --model efficientnet-edgetpu-s", file=sys.stderr)
     return code
 
 
-def guarded(args: argparse.Namespace, work: "Callable[[Union[Classifier, Pool], argparse.Namespace], int]",
-            many: bool = False) -> int:
-    """Open the classifier that the options describe, do the *work*, and turn errors into a line and an exit code.
-
-    :param many: whether pictures will come as a stream
-    """
+def guarded(args: argparse.Namespace, work: "Callable[[Union[Classifier, Pool], argparse.Namespace], int]") -> int:
+    """Open the classifier that the options describe, do the *work*, and turn errors into a line and an exit code."""
     from ..errors import CoralClassifyError, UsageError
 
     handler = logging.StreamHandler()
@@ -50,7 +45,7 @@ def guarded(args: argparse.Namespace, work: "Callable[[Union[Classifier, Pool], 
     try:
         if args.decoders is not None and args.decoders < 1:
             raise UsageError("--decoders must be at least 1, got %d" % args.decoders)
-        with open_classifier(args, many) as classifier:
+        with open_classifier(args) as classifier:
             return work(classifier, args)
     except UsageError as exc:
         print("coral-classify: %s" % printable(str(exc)), file=sys.stderr)
@@ -108,7 +103,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--std", type=_numbers, metavar="S", help="standard deviation likewise")
     parser.add_argument("--engine", choices=["ai-edge-litert", "tflite-runtime"], help="TFLite runtime to use")
     parser.add_argument("--threads", type=int, metavar="N",
-                        help="CPU threads of the engine (default: all usable cores; half of them for many pictures)")
+                        help="CPU threads of the engine (default: all usable cores)")
     parser.add_argument("--decoders", type=int, metavar="N",
                         help="threads that read and prepare pictures (default: all usable cores)")
     parser.add_argument("--performance", choices=["low", "medium", "high", "max"], help="clock of a USB Edge TPU")
@@ -124,20 +119,11 @@ def _numbers(text: str) -> List[float]:
         raise argparse.ArgumentTypeError("%r is not a list of numbers like 0.1,0.1,0.5,0.5" % text) from None
 
 
-def open_classifier(args: argparse.Namespace, many: bool) -> "Union[Classifier, Pool]":
-    """What the options describe, with its parameters checked.
-
-    :param many: whether pictures will come as a stream
-    """
+def open_classifier(args: argparse.Namespace) -> "Union[Classifier, Pool]":
+    """What the options describe, with its parameters checked."""
     if args.model is not None and not os.path.exists(args.model):
         _pull_first(args.model, args.yes)
-    threads = args.threads
-    if threads is None and many:
-        from ..engine import usable_cores
-
-        # The other half has enough to do with decoding: benchmarks/README.md.
-        threads = max(1, usable_cores() // 2)
-    options: Any = {"labels": args.labels, "engine": args.engine, "threads": threads, "mean": args.mean,
+    options: Any = {"labels": args.labels, "engine": args.engine, "threads": args.threads, "mean": args.mean,
                     "std": args.std, "fit": args.fit, "performance": args.performance}
     opened: "Union[Classifier, Pool]"
     if args.device == "all" or "," in args.device:

@@ -39,7 +39,7 @@ def main(argv: List[str]) -> int:
     if args.interval <= 0:
         print("coral-classify: --interval must be positive, got %g" % args.interval, file=sys.stderr)
         return 2
-    return guarded(args, _watch, many=True)
+    return guarded(args, _watch)
 
 
 def _watch(classifier: "Union[Classifier, Pool]", args: argparse.Namespace) -> int:
