@@ -5,7 +5,6 @@ import logging
 import numbers
 import os
 import time
-from pathlib import Path
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -13,26 +12,23 @@ from typing import (
     Iterable,
     Iterator,
     List,
-    NamedTuple,
     Optional,
     Sequence,
     Tuple,
     Union,
 )
 
-from . import edgetpu, passports, zoo
+from . import passports
 from .decode import ranked
 from .edgetpu import Options
-from .engine import open_session
-from .errors import DeviceError, ModelError, UsageError
+from .errors import ModelError, UsageError
 from .labels import class_ids
-from .locations import find, home, package_folder
-from .modelfile import ModelFile, read_model, twin_path
+from .modelfile import read_model
 from .modellabels import labels_for, named_labels
 from .normalization import Channels, Normalization, PixelTable, choose
-from .placement import Placement, placements, twin_of
+from .opening import Supervision, find_model, open_first
 from .preprocess import FITS, Picture, check_region, check_rotate, name_of, prepare
-from .types import Answer, Prediction, Preprocessing, Result, Session, TensorSpec
+from .types import Inferred, Prediction, Preprocessing, Ready, Result, Session, TensorSpec, Wanted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,10 +38,6 @@ if TYPE_CHECKING:
 __all__ = ["Classifier"]
 
 _log = logging.getLogger("coral_classify")
-
-# The model that the package carries; see models/README.md.
-_DEFAULT_MODEL = passports.EMBEDDED + ".tflite"
-_DEFAULT_NAME = passports.embedded_name()
 
 Number = Union[float, Sequence[float]]
 
@@ -105,7 +97,7 @@ class Classifier:
             self.model = "<%s>" % type(model).__name__
             self.device_reason = "the session was given"
         else:
-            asked = read_model(_find_model(model))
+            asked = read_model(find_model(model))
             passport = passports.by_file(asked.path)
             if passport is not None and passport.kind != "classification":
                 raise ModelError("model %s: is %s, which gives features, not classes; use %s"
@@ -113,8 +105,8 @@ class Classifier:
             # Nothing that can be wrong with labels or numbers should wait for a device to open.
             names = labels_for(asked, passport, labels)
             choose(asked.input, caller=(mean, std))
-            watch = _Supervision(supervised, deadline_ms, on_device_loss, on_event)
-            self._session, file, self.device_reason = _open(asked, device, engine, threads, options, watch)
+            watch = Supervision(supervised, deadline_ms, on_device_loss, on_event)
+            self._session, file, self.device_reason = open_first(asked, device, engine, threads, options, watch)
             self.model = str(file.path)
             self.labels: Optional[Tuple[str, ...]] = names
         self._sure = passport.sure if passport else None
@@ -210,7 +202,7 @@ class Classifier:
 
     def wanted(self, top_k: int = 5, threshold: Optional[float] = None,
                allow: Optional[Iterable[Union[str, int]]] = None, deny: Optional[Iterable[Union[str, int]]] = None,
-               region: Optional[Sequence[float]] = None, rotate: int = 0) -> "Wanted":
+               region: Optional[Sequence[float]] = None, rotate: int = 0) -> Wanted:
         """The parameters of :meth:`classify`, checked.
 
         :raises UsageError: for one that cannot be meant
@@ -227,7 +219,7 @@ class Classifier:
         """Tensors for :meth:`prepared` to fill; see :meth:`coral_classify.Session.input_tensors`."""
         return self._session.input_tensors(count)
 
-    def prepared(self, image: Picture, wanted: "Wanted", into: "Optional[np.ndarray[Any, Any]]" = None) -> "Ready":
+    def prepared(self, image: Picture, wanted: Wanted, into: "Optional[np.ndarray[Any, Any]]" = None) -> Ready:
         """The first step, which needs no device: the input tensor.
 
         :param into: a tensor to fill; None: a new one
@@ -252,7 +244,7 @@ class Classifier:
             saturated=self._table.saturated(prepared.pixels),
         ))
 
-    def inferred(self, ready: "Ready", then: "Optional[Ready]" = None) -> "Inferred":
+    def inferred(self, ready: Ready, then: Optional[Ready] = None) -> Inferred:
         """The second step, on the device.
 
         :param then: the picture that comes next, if that is known; see :meth:`coral_classify.Session.run`
@@ -262,7 +254,7 @@ class Classifier:
         output = self._session.run(ready.tensor) if then is None else self._session.run(ready.tensor, then.tensor)
         return Inferred(output, self._session.answer, (time.perf_counter() - started) * 1e3)
 
-    def result(self, image: Picture, ready: "Ready", inferred: "Inferred", wanted: "Wanted") -> Result:
+    def result(self, image: Picture, ready: Ready, inferred: Inferred, wanted: Wanted) -> Result:
         """The third step: the output, ranked and named."""
         best = ranked(inferred.output, self._session.output.quantization, k=wanted.top_k, threshold=wanted.threshold,
                       among=wanted.among)
@@ -326,104 +318,5 @@ class Classifier:
         return sorted(kept)
 
 
-class Wanted(NamedTuple):
-    """What is wanted of each picture; see :meth:`Classifier.classify`."""
-
-    top_k: int
-    threshold: Optional[float]
-    among: Optional[List[int]]      # the ids of the classes to consider, ascending; None: all
-    region: Optional[Sequence[float]]
-    rotate: int
-
-
-class Ready(NamedTuple):
-    """A picture on its way to the device."""
-
-    tensor: "np.ndarray[Any, Any]"      # shape and dtype of the model's input
-    preprocess_ms: float
-    preprocessing: Preprocessing
-
-
-class Inferred(NamedTuple):
-    """What the device gave for it."""
-
-    output: "np.ndarray[Any, Any]"      # (1, classes) raw
-    answer: Answer
-    inference_ms: float
-
-
 def _single(values: Channels) -> Union[float, Channels]:
     return values[0] if len(values) == 1 else values
-
-
-def _find_model(model: Union[str, "os.PathLike[str]", None]) -> Path:
-    if model is None or str(model) == _DEFAULT_NAME:
-        default = find("models", _DEFAULT_MODEL)
-        if default is None:
-            raise ModelError("no model is named, and this version carries none of its own; name one with --model "
-                             "(model= in Python): a .tflite file, or after 'coral-classify models pull mobilenet-v2' "
-                             "the name mobilenet-v2")
-        return default
-    path = Path(model)
-    if os.path.exists(str(path)):
-        return path
-    passport = zoo.by_name(str(model))
-    found = zoo.installed(passport) if passport else find("models", str(model))
-    if found is None and passport and os.environ.get("CORAL_CLASSIFY_PULL") == "1":
-        zoo.pull(passport.name)
-        found = zoo.installed(passport)
-    if found is None and passport:
-        raise ModelError("model %s: is not here yet; bring it with: coral-classify models pull %s (or set "
-                         "CORAL_CLASSIFY_PULL=1)" % (model, model))
-    if found is None:
-        raise ModelError("model %s: no such file, and no model of that name in %s or %s"
-                         % (model, package_folder("models"), home() / "models"))
-    return found
-
-
-class _Supervision(NamedTuple):
-    """What the caller wants to happen when a driver fails; see :class:`Classifier`."""
-
-    wanted: Optional[bool]
-    deadline_ms: float
-    on_device_loss: str
-    on_event: Optional[Callable[["Event"], None]]
-
-
-def _open_one(way: Placement, engine: Optional[str], threads: Optional[int], options: Options,
-              watch: _Supervision) -> Session:
-    if watch.wanted or way.device != "cpu" or watch[1:3] != (10000.0, "cpu"):
-        # Processes and pipes: not for a plain session on the CPU, which starts sooner without them.
-        from .supervised import SupervisedSession, check_policy, decide
-
-        check_policy(watch.deadline_ms, watch.on_device_loss)
-        if decide(watch.wanted, way.device):
-            if way.device != "cpu":
-                edgetpu.check_library()     # no child for what a look at the file system tells
-            twin = twin_of(way.model) if way.device != "cpu" else None
-            return SupervisedSession.open(
-                str(way.model.path), way.device, twin=str(twin.path) if twin else None, engine=engine,
-                threads=threads, options=options._asdict(), deadline_ms=watch.deadline_ms,
-                on_device_loss=watch.on_device_loss, on_event=watch.on_event)
-    return open_session(way.model, device=way.device, engine=engine, threads=threads, options=options)
-
-
-def _open(model: ModelFile, device: str, engine: Optional[str], threads: Optional[int],
-          options: Options, watch: _Supervision) -> Tuple[Session, ModelFile, str]:
-    """The first placement that opens, its file, and why it is that one."""
-    ways = placements(model, device)
-    missing: Optional[DeviceError] = None
-    for way in ways:
-        try:
-            session = _open_one(way, engine, threads, options, watch)
-        except DeviceError as exc:
-            missing = exc
-            continue
-        reason = way.reason if missing is None else "%s: %s" % (way.reason, missing)
-        return session, way.model, reason
-    assert missing is not None
-    if device == "auto":
-        raise DeviceError("model %s: no Edge TPU (%s), and its CPU twin %s is missing; put it beside it"
-                          % (model.path, missing, twin_path(model.path).name),
-                          cause=missing.cause, evidence=missing.evidence) from missing
-    raise missing

@@ -7,13 +7,13 @@ import threading
 from typing import TYPE_CHECKING, Callable, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
 from . import edgetpu
-from .classifier import Classifier, Number, Wanted
+from .classifier import Classifier, Number
 from .devices import list_devices
 from .engine import usable_cores
 from .errors import CoralClassifyError, DeviceError, UsageError
 from .preprocess import Picture
 from .streaming import stream
-from .types import Result
+from .types import Result, Wanted
 
 if TYPE_CHECKING:
     from .keeper import Event

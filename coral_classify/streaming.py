@@ -18,10 +18,10 @@ import numpy as np
 from .engine import usable_cores
 from .errors import CoralClassifyError, DeviceError, SessionClosed, UsageError
 from .preprocess import Picture
-from .types import Result
+from .types import Inferred, Ready, Result, Wanted
 
 if TYPE_CHECKING:
-    from .classifier import Classifier, Inferred, Ready, Wanted
+    from .classifier import Classifier
 
 __all__ = ["stream"]
 
@@ -36,7 +36,7 @@ _GRACE_S = 0.5      # for what is in progress when the stream is closed
 def stream(
     classifiers: "Sequence[Classifier]",
     pictures: Iterable[Optional[Picture]],
-    wanted: "Wanted",
+    wanted: Wanted,
     *,
     ahead: int,
     decoders: Optional[int],
@@ -70,8 +70,8 @@ class _Item:
         self.size = _bytes_of(picture)
         self.tries = 0
         self.tensor: "Optional[np.ndarray[Any, Any]]" = None    # lent from decoding to the end
-        self.ready: "Optional[Ready]" = None
-        self.inferred: "Optional[Inferred]" = None
+        self.ready: Optional[Ready] = None
+        self.inferred: Optional[Inferred] = None
         self.by: "Optional[Classifier]" = None      # who inferred
         self.failure: Optional[Exception] = None
         self.done = False
@@ -83,7 +83,7 @@ class _Item:
 class _Stream:
     """One stream.  A picture goes from the window to a decoding thread, over the heap to a device, and back."""
 
-    def __init__(self, classifiers: "Sequence[Classifier]", pictures: Iterable[Optional[Picture]], wanted: "Wanted",
+    def __init__(self, classifiers: "Sequence[Classifier]", pictures: Iterable[Optional[Picture]], wanted: Wanted,
                  ahead: int, decoders: int, max_bytes: int,
                  stand_in: "Optional[Callable[[], Optional[Classifier]]]") -> None:
         self._classifiers = classifiers

@@ -7,13 +7,14 @@ from __future__ import annotations
 import abc
 import os
 import threading
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from .errors import SessionClosed
 
-__all__ = ["Quantization", "TensorSpec", "Prediction", "Preprocessing", "Result", "Answer", "Session"]
+__all__ = ["Quantization", "TensorSpec", "Prediction", "Preprocessing", "Result", "Answer", "Wanted", "Ready",
+           "Inferred", "Session"]
 
 
 class Quantization(NamedTuple):
@@ -94,6 +95,32 @@ class Answer(NamedTuple):
     device: str             # "usb:0", "cpu"
     recovered: bool         # a fault was survived since the answer before
     reason: Optional[str]   # why it was not the wanted device; None if it was
+
+
+class Wanted(NamedTuple):
+    """What is wanted of each picture; see :meth:`coral_classify.Classifier.classify`."""
+
+    top_k: int
+    threshold: Optional[float]
+    among: Optional[List[int]]      # the ids of the classes to consider, ascending; None: all
+    region: Optional[Sequence[float]]
+    rotate: int
+
+
+class Ready(NamedTuple):
+    """A picture on its way to the device."""
+
+    tensor: "np.ndarray[Any, Any]"      # shape and dtype of the model's input
+    preprocess_ms: float
+    preprocessing: Preprocessing
+
+
+class Inferred(NamedTuple):
+    """What the device gave for it."""
+
+    output: "np.ndarray[Any, Any]"      # (1, classes) raw
+    answer: Answer
+    inference_ms: float
 
 
 class Session(abc.ABC):

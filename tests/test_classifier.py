@@ -199,8 +199,8 @@ def test_after_close_it_says_so(model, any_engine, green_pixels):
 
 
 def test_without_a_model_the_next_step_is_named(monkeypatch):
-    from coral_classify import classifier
-    monkeypatch.setattr(classifier, "_DEFAULT_MODEL", "not-there.tflite")
+    from coral_classify import opening
+    monkeypatch.setattr(opening, "_DEFAULT_MODEL", "not-there.tflite")
     with pytest.raises(ModelError, match="--model"):
         Classifier()
 
