@@ -113,7 +113,10 @@ def prepare(
     name = name_of(picture)
     with _renamed(picture, name):
         if isinstance(picture, Image.Image):
-            return _prepare(picture, size, fit, region, turns, fill, name)
+            path = _undecoded_file(picture)
+            if path is None:
+                return _prepare(picture, size, fit, region, turns, fill, name)
+            picture = path
         with Image.open(_file_of(picture, name)) as image:
             return _prepare(image, size, fit, region, turns, fill, name, ours=True)
 
@@ -122,6 +125,13 @@ def _check_array(array: "np.ndarray[Any, Any]") -> None:
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
         raise ImageError("array %s %s: a picture is (height, width, 3) uint8, red first"
                          % (array.shape, array.dtype))
+
+
+def _undecoded_file(image: "Image.Image") -> Optional[str]:
+    """The JPEG that the caller opened and nobody has decoded: opened anew, it may be scaled while decoding."""
+    path = getattr(image, "filename", None)
+    untouched = image.format == "JPEG" and getattr(image, "tile", None) and not getattr(image, "decoderconfig", None)
+    return path if untouched and isinstance(path, str) and os.path.isfile(path) else None
 
 
 def _file_of(picture: Union[str, "os.PathLike[str]", bytes, BinaryIO], name: str) -> Any:

@@ -157,6 +157,19 @@ def test_the_caller_s_picture_stays_as_it_is():
     assert (prepare(image, (20, 20), region=(800, 0, 800, 400)).pixels == first.pixels).all()
 
 
+def test_a_jpeg_that_the_caller_only_opened_is_scaled_while_decoding_all_the_same(tmp_path):
+    path = tmp_path / "large.jpg"
+    path.write_bytes(encoded(corners().resize((1600, 800)), "JPEG", quality=95))
+    with Image.open(str(path)) as image:
+        prepared = prepare(image, (20, 20), region=(800, 0, 800, 400))
+        assert (prepared.pixels == prepare(path, (20, 20), region=(800, 0, 800, 400)).pixels).all()
+        assert prepared.decoded_size < (1600, 800) and image.size == (1600, 800) and image.tile
+        image.draft(None, (400, 200))       # the caller's own wish
+        assert prepare(image, (20, 20)).source_size == image.size == (400, 200)
+        turned = image.rotate(90, expand=True)
+        assert prepare(turned, (20, 20)).source_size == (200, 400)
+
+
 def truncated():
     content = encoded(Image.fromarray(np.random.RandomState(2).randint(0, 256, (64, 64, 3)).astype(np.uint8)), "JPEG")
     return content[:len(content) // 2]
