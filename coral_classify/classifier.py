@@ -33,7 +33,7 @@ from .types import Inferred, Prediction, Preprocessing, Ready, Result, Session, 
 if TYPE_CHECKING:
     import numpy as np
 
-    from .keeper import Event
+    from .events import Event
 
 __all__ = ["Classifier"]
 
@@ -84,7 +84,7 @@ class Classifier:
         :param deadline_ms: for one supervised inference; the first one after opening gets three times as long
         :param on_device_loss: "cpu": go on on the CPU twin while the device is away; "retry": wait for it;
             "raise": let the picture in flight fail
-        :param on_event: called with each :class:`coral_classify.keeper.Event` of a supervised device, from a
+        :param on_event: called with each :class:`coral_classify.events.Event` of a supervised device, from a
             thread of the session's
         :raises UsageError, ModelError, LabelsError, EngineError, DeviceError:
         """

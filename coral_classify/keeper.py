@@ -20,6 +20,7 @@ from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional
 from . import reasons
 from .childprocess import Child, ChildDied
 from .errors import CoralClassifyError, DeadlineExceeded, DeviceError, DeviceLost
+from .events import Event
 from .health import Decision, DeviceHealth
 
 __all__ = ["Keeper", "Event", "Limits"]
@@ -30,14 +31,6 @@ _CAUSE = (
     "temperature and what else is wrong"
 )
 _POLL_S = 1.0  # for a death that no pipe tells of: a foreign fork may hold the child's ends
-
-
-class Event(NamedTuple):
-    """Something that happened to a device."""
-
-    kind: str  # "lost", "failed_over", "back" or "rested"
-    device: str  # "usb:0", …
-    message: str  # one line: what, why, what follows
 
 
 class Limits(NamedTuple):

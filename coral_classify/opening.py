@@ -15,7 +15,7 @@ from .placement import Placement, placements, twin_of
 from .types import Session
 
 if TYPE_CHECKING:
-    from .keeper import Event
+    from .events import Event
 
 __all__ = ["Supervision", "find_model", "open_first"]
 

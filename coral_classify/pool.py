@@ -16,7 +16,7 @@ from .streaming import stream
 from .types import Result, Wanted
 
 if TYPE_CHECKING:
-    from .keeper import Event
+    from .events import Event
 
 __all__ = ["Pool"]
 

@@ -29,9 +29,10 @@ from .errors import (
     SessionClosed,
     UsageError,
 )
+from .events import Event, Teller
 from .health import DeviceHealth
 from .hostprocess import interpreter
-from .keeper import Event, Keeper, Limits
+from .keeper import Keeper, Limits
 from .tensors import shared_tensors
 from .types import Answer, Session
 from .worker import describe
@@ -72,24 +73,6 @@ def decide(supervised: Optional[bool], device: str) -> bool:
     if supervised:
         interpreter()
     return supervised
-
-
-class _Teller:
-    """Passes events on.  Apart from the session, so that no thread keeps a forgotten session alive."""
-
-    def __init__(self, on_event: Optional[Callable[[Event], None]]) -> None:
-        self._on_event = on_event
-
-    def __call__(self, event: Event) -> None:
-        level = logging.INFO if event.kind == "back" else logging.WARNING
-        # Where logging is not set up, its last resort would print what the callback is about to tell.
-        if self._on_event is None or _logger.hasHandlers():
-            _logger.log(level, "%s", event.message)
-        if self._on_event is not None:
-            try:
-                self._on_event(event)
-            except Exception:
-                _logger.exception("on_event failed for %r", event)
 
 
 class SupervisedSession(Session):
@@ -134,7 +117,7 @@ class SupervisedSession(Session):
         self._policy = on_device_loss
         self._on_cpu = device == "cpu"
         self._twin_order = None if twin is None or self._on_cpu else {"factory": factory, "description": twin}
-        self._tell = _Teller(on_event)
+        self._tell = Teller(on_event)
         self._twin: Optional[Keeper] = None
         self._failed_over = False  # told so since the device was lost
         self._losses_seen = 0
