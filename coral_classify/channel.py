@@ -1,6 +1,7 @@
-"""The wire between a process and its worker: small frames over a socket pair, input tensors in shared memory.
+"""The wire between a process and its worker: small frames over a socket pair.  Input tensors lie in memory that both
+share (:mod:`coral_classify.tensors`); a frame hands over its descriptor, another names a tensor in it.
 
-Both ends use this module.  It knows sockets, memory and NumPy, and nothing of models, policies or devices.
+Both ends use this module.  It knows sockets and NumPy, and nothing of models, policies or devices.
 Outputs travel in the frames: they are small, and a worker that is late or mad can spoil none but its own.
 """
 

@@ -176,6 +176,10 @@ class Pool:
         """The parameters of :meth:`classify`, checked; see :meth:`Classifier.wanted`."""
         return self._classifiers[0].wanted(top_k, threshold, allow, deny, region, rotate)
 
+    def failed(self, image: Picture, exc: Exception) -> Result:
+        """The result for a picture that could not be classified."""
+        return self._classifiers[0].failed(image, exc)._replace(device=self.device, device_reason=self.device_reason)
+
     def close(self) -> None:
         """Release model and devices.  May be called twice."""
         for classifier in self._classifiers:

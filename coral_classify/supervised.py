@@ -194,6 +194,7 @@ class SupervisedSession(Session):
             return super().input_tensors(count)
 
     def close(self) -> None:
+        """As :meth:`Session.close`; but a run in progress is given a second, then its worker is ended."""
         self._leaving = True  # a run that waits for a lost device ends by this
         if self._lock.acquire(timeout=_GRACE_S):
             self._lock.release()

@@ -81,9 +81,7 @@ class Report:
 
     def fail(self, exc: CoralClassifyError) -> None:
         """Tell of an argument that gave no picture; its name stands before the first colon."""
-        classifier = self._classifier
-        self.tell(Result(str(exc).split(": ")[0], classifier.model, classifier.device, classifier.device_reason, (),
-                         0.0, 0.0, error=str(exc)), None)
+        self.tell(self._classifier.failed(str(exc).split(": ")[0], exc), None)
 
     def summary(self) -> str:
         seconds = max(1e-9, time.perf_counter() - self._began)
@@ -143,8 +141,7 @@ def _one_by_one(classifier: "Union[Classifier, Pool]", args: argparse.Namespace,
         except CoralClassifyError as exc:
             if classifier.closed:
                 raise
-            yield Result(name_of(picture), classifier.model, classifier.device, classifier.device_reason, (), 0.0, 0.0,
-                         error=str(exc))
+            yield classifier.failed(picture, exc)
 
 
 def told(pictures: "Iterable[Optional[sources.Source]]", answers: Callable[[Iterable[Any]], Iterator[Result]],
