@@ -58,7 +58,8 @@ def test_the_command_line_says_each_event_once_and_goes_on(tmp_path, monkeypatch
     monkeypatch.setattr(classify, "open_classifier", lambda args: Classifier(session))
     assert classify.main(names + ["--json"]) == 0
     out, err = capsys.readouterr()
-    assert [line.count('"recovered": true') for line in out.splitlines()] == [0, 0, 1, 0]
+    # Which picture meets the fault is open: the decoding threads hand them to the device as they get them ready.
+    assert sorted(line.count('"recovered": true') for line in out.splitlines()) == [0, 0, 0, 1]
     told = [line for line in err.splitlines() if line]
     assert len(told) == 2
     assert told[0].startswith("coral-classify: usb:0 lost: the process that holds usb:0 aborted (SIGABRT)")

@@ -86,7 +86,8 @@ def test_retry_waits_for_the_device_and_uses_nothing_else(kind, stick, pair, eng
         results = list(classifier.stream(pictures[0]))
     check(results, pictures[1])
     assert {result.device for result in results} == {"usb:0"}
-    assert [i for i, result in enumerate(results) if result.recovered] == [number - 1]
+    # Which one is open: the device gets the pictures in the order in which the decoding threads have them ready.
+    assert sum(result.recovered for result in results) == 1
 
 
 def test_raise_fails_the_picture_in_flight_and_goes_on_when_the_device_is_back(stick, pair, any_engine, pictures):
@@ -108,8 +109,7 @@ def test_whatever_is_back_the_stream_is_complete(back, stick, pair, engine, pict
     with opened(pair, engine, events) as classifier:
         results = list(classifier.stream(pictures[0]))
         check(results, pictures[1])
-        assert [result.recovered for result in results].index(True) == 4
-        assert results[4].device == "cpu"
+        assert next(result for result in results if result.recovered).device == "cpu"
         again = back in ("dfu", "usb@/sys/bus/usb/devices/1-1.3")
         assert wait_until(lambda: any(e.kind == "back" for e in events), 10 if again else 0.3) is again
         assert classifier.classify(pictures[0][0]).device == ("usb:0" if again else "cpu")
