@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,10 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 SIMULATED = REPOSITORY / "tests" / "simulated_edgetpu"
 # A program that the simulated library starts, not a module with doctests.
 collect_ignore = ["simulated_edgetpu"]
+
+# A background job of a shell ignores Ctrl-C, and so would all programs that the tests start and interrupt.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
