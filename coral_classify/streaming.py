@@ -113,6 +113,7 @@ class _Stream:
         self._unfinished = 0
         self._idle = 0                          # devices that wait for a picture
         self._away_since: Dict[int, float] = {}     # device -> since when it is lost
+        self._bridged = False                   # the stand-in can answer
         self._over = False
         self._defect: Optional[BaseException] = None
         self._free: "List[np.ndarray[Any, Any]]" = []   # input tensors to be filled
@@ -225,8 +226,8 @@ class _Stream:
             return item.done
 
     def _give_up_if_all_are_away(self) -> None:
-        """A picture waits within bounds only."""
-        if not self._are_all_away():
+        """A picture waits within bounds only.  For the stand-in it waits as it would for a device."""
+        if not self._are_all_away() or self._bridged:
             return
         if time.monotonic() - max(self._away_since.values()) < _PATIENCE_S:
             return
@@ -355,6 +356,7 @@ class _Stream:
                 classifier = self._stand_in()
                 if classifier is None:
                     return
+                self._bridged = True
             while True:
                 with self._lock:
                     if self._over:

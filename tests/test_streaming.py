@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from worker_tools import wait_until
 
-from coral_classify import Classifier, preprocess
+from coral_classify import Classifier, preprocess, streaming
 from coral_classify.errors import DeviceError, SessionClosed, UsageError
 from coral_classify.testing import FakeSession
 from coral_classify.types import Quantization, TensorSpec
@@ -90,6 +90,31 @@ def test_a_failed_inference_is_a_result_while_the_session_lives():
     output = TensorSpec((1, 4), np.dtype(np.uint8), Quantization(1 / 256, 0))
     with Classifier(FakeSession(answer, output=output)) as classifier:
         assert [r.error for r in classifier.stream([grey(0), grey(1)])] == ["it stumbled"] * 2
+
+
+class Lost(FakeSession):
+    """A device that goes with its first inference, and does not come back."""
+
+    trouble = None
+
+    def _run(self, tensor):
+        self.trouble = "it is gone"
+        raise DeviceError(self.trouble)
+
+
+def test_pictures_wait_for_a_slow_twin_as_they_would_for_a_device(monkeypatch):
+    monkeypatch.setattr(streaming, "_PATIENCE_S", 0.2)
+
+    def slowly(tensor):
+        time.sleep(0.15)    # longer than the stream waits before it looks around
+        return by_first_pixel(tensor)
+
+    lost = [Classifier(Lost(device="usb:%d" % i)) for i in range(2)]
+    with Classifier(FakeSession(slowly)) as twin:
+        results = streaming.stream(lost, [grey(i) for i in range(10)], lost[0].wanted(), ahead=8, decoders=None,
+                                   max_bytes=1 << 30, stand_in=lambda: twin)
+        assert [(r.error, r.predictions and r.predictions[0].class_id) for r in results] == [
+            (None, i) for i in range(10)]
 
 
 @pytest.mark.parametrize("wrong", [{"ahead": 0}, {"decoders": 0}, {"max_bytes": 0}, {"top_k": 0}, {"rotate": 5}])
