@@ -212,8 +212,8 @@ class Classifier:
         if threshold is not None and not (isinstance(threshold, numbers.Real) and threshold == threshold):
             raise UsageError("threshold must be a number, got %r" % (threshold,))
         check_rotate(rotate)
-        return Wanted(top_k, threshold, self._among(allow, deny), None if region is None else check_region(region),
-                      rotate)
+        return Wanted(min(top_k, self.output.shape[-1]), threshold, self._among(allow, deny),
+                      None if region is None else check_region(region), rotate)
 
     def input_tensors(self, count: int) -> "List[np.ndarray[Any, Any]]":
         """Tensors for :meth:`prepared` to fill; see :meth:`coral_classify.Session.input_tensors`."""

@@ -100,7 +100,7 @@ class Answer(NamedTuple):
 class Wanted(NamedTuple):
     """What is wanted of each picture; see :meth:`coral_classify.Classifier.classify`."""
 
-    top_k: int
+    top_k: int                      # not more than the model has classes
     threshold: Optional[float]
     among: Optional[List[int]]      # the ids of the classes to consider, ascending; None: all
     region: Optional[Sequence[float]]

@@ -252,6 +252,12 @@ def test_odd_names_survive_in_both_files(classify, tmp_path):
     assert "0 classified, 0 failed, 5 skipped" in err[-1]
 
 
+def test_the_columns_are_for_the_classes_that_there_are(classify, folder, tmp_path):
+    assert classify(folder / "a.png", "--csv", tmp_path / "o.csv", "--top-k", 10 ** 9)[0] == 0
+    header, row = (tmp_path / "o.csv").read_text().splitlines()
+    assert header.endswith(",score_3") and header.count(",") == row.count(",")
+
+
 def test_a_file_that_is_there_is_not_overwritten(classify, folder, tmp_path):
     (tmp_path / "o.jsonl").write_text("precious\n")
     for extra, message in ([], "is there already; --resume"), (["--resume"], "line 1 is no result of ours"):

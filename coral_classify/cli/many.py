@@ -39,7 +39,7 @@ class Report:
         if jsonl is not None or args.csv is not None:
             from .output import opened
 
-            self._files = opened(jsonl, args.csv, args.resume, args.top_k)
+            self._files = opened(jsonl, args.csv, args.resume, ranks=classifier.wanted(args.top_k).top_k)
         if args.sort_into is not None:
             from .output import SortedFolders
 
