@@ -42,7 +42,10 @@ def test_watch_classifies_what_arrives_once_it_is_whole(model, any_engine, tmp_p
         assert wait_until(lambda: sorted(names()) == ["broken.png", "first.png", "slow.png"])
     finally:
         process.send_signal(signal.SIGINT)
-        err = process.communicate(timeout=30)[1].decode()
+        try:
+            err = process.communicate(timeout=30)[1].decode()
+        finally:
+            process.kill()
     assert process.returncode == 1 and "2 classified, 1 failed" in err and "Traceback" not in err
     assert [json.loads(line)["error"] is None for line in out.read_text().splitlines()].count(False) == 1
 
