@@ -92,9 +92,9 @@ class Host:
         self._control, theirs = socket.socketpair()
         # The kernel's signal at the parent's death is tied to the thread that started the child: a thread of
         # its own, which lives as long as the child and reaps it.
-        thread = threading.Thread(target=self._live, args=(theirs,), name="coral-host", daemon=True)
+        self._thread = threading.Thread(target=self._live, args=(theirs,), name="coral-host", daemon=True)
         try:
-            thread.start()
+            self._thread.start()
             self._started.wait()
             if self._failure is not None:
                 raise self._failure
@@ -160,6 +160,8 @@ class Host:
         if not self._ended.wait(2.0):
             self.kill()
             self._ended.wait(10.0)  # not even SIGKILL ends an uninterruptible call of the kernel
+        if self._ended.is_set():
+            self._thread.join(1.0)  # it is on its way out: whoever has closed finds no thread of ours
         self.listen()
         with self._listening:
             self._close_words()

@@ -56,7 +56,7 @@ def test_a_lost_device_s_work_goes_to_the_others(stick, pair, any_engine, pictur
     stick(devices="usb,usb", faults=",".join("%s:%d" % (kind, n) for n in (7, 400)))
     pair.with_name("colours.tflite").unlink()       # the CPU cannot help
     events = []
-    with Pool(pair, deadline_ms=500, on_event=events.append) as pool:
+    with Pool(pair, deadline_ms=1000, on_event=events.append) as pool:
         results = list(pool.stream(pictures[0]))
         check(results, pictures[1])
         assert wait_until(lambda: [e.kind for e in events].count("back") == [e.kind for e in events].count("lost") > 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import random
@@ -186,14 +187,12 @@ def test_an_engine_that_refuses_in_an_orderly_way_on_the_device_counts_as_a_faul
 def test_abort_while_idle_is_noticed_and_mended_in_the_background(counter):
     events = []
     with supervised({"count": counter, "faults": {"idle 1": "abort"}}, on_event=events.append) as session:
-        check_stream(session, [1])
+        notes = check_stream(session, [1])
         assert wait_until(lambda: [event.kind for event in events] == ["lost", "back"])
-        notes = check_stream(session, range(3))
-    assert [(note.device, note.recovered) for note in notes] == [
-        ("usb:0", True),
-        ("usb:0", False),
-        ("usb:0", False),
-    ]
+        notes += check_stream(session, range(3))
+    assert {note.device for note in notes} == {"usb:0"}
+    # On a slow machine it may have died before, or during, the first picture.
+    assert [note.recovered for note in notes] in ([False, True, False, False], [True, False, False, False])
 
 
 # ---- opening and opening again
@@ -223,7 +222,7 @@ def test_a_crash_or_hang_at_the_first_opening_raises_where_that_is_asked_for(way
             {"count": counter, "faults": {"open": [1, 1, way]}},
             twin=TWIN,
             on_device_loss="raise",
-            limits=quick(open_s=1.0),
+            limits=quick(open_s=1.0 if way == "hang" else 30.0),
         )
 
 
@@ -238,7 +237,9 @@ def test_what_opening_raises_in_an_orderly_way_is_raised_here(way, error, counte
 @pytest.mark.parametrize("way", ["busy", "abort", "hang"])
 def test_the_twin_bridges_a_device_that_does_not_reopen_at_once(way, counter):
     with supervised(
-        {"count": counter, "faults": {"2": "abort", "open": [2, 4, way]}}, twin=TWIN, limits=quick(open_s=1.5)
+        {"count": counter, "faults": {"2": "abort", "open": [2, 2 if way == "hang" else 4, way]}},
+        twin=TWIN,
+        limits=quick(open_s=5.0 if way == "hang" else 30.0),
     ) as session:
         notes = check_stream(session, range(20))
         assert [note.device for note in notes] == ["usb:0"] + ["cpu"] * 19
@@ -426,7 +427,8 @@ def test_kills_at_random_moments_lose_nothing():
                 if living:
                     pid = random.choice(living)
                     kills.append(pid)
-                    os.kill(pid, signal.SIGKILL)
+                    with contextlib.suppress(ProcessLookupError):   # it ended by itself meanwhile: a twin, say
+                        os.kill(pid, signal.SIGKILL)
 
         thread = threading.Thread(target=killer)
         thread.start()

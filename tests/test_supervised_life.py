@@ -142,13 +142,17 @@ def test_control_c_while_it_opens(mark):
 def test_after_control_c_the_session_goes_on(mark):
     """In a REPL the user presses Ctrl-C and types the next line."""
     script = (
-        USE % {"sleep": 0.3}
+        USE % {"sleep": 1.0}
         + """
 import os, signal, threading
+def interrupt():
+    while not session._keeper.child.busy:   # the request is on its way
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGINT)
 wrong = 0
-for value in range(5):
-    threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGINT]).start()
+for value in range(3):
     try:
+        threading.Thread(target=interrupt).start()
         session.run(worker_factories.picture(value))
         wrong += 1
     except KeyboardInterrupt:
