@@ -146,6 +146,17 @@ def test_several_devices_by_name_and_all(pair, any_engine, simulated_library, fo
     assert "--decoders must be at least 1" in capsys.readouterr().err
 
 
+def test_a_picture_that_a_lost_device_leaves_unanswered_is_named(
+        pair, any_engine, simulated_library, folder, monkeypatch, capsys):
+    monkeypatch.setenv("CORAL_CLASSIFY_LIBEDGETPU", str(simulated_library))
+    monkeypatch.setenv("SIM_FAULTS", "abort:*")
+    pair.with_name("colours.tflite").unlink()
+    names = [str(folder / "a.png"), str(folder / "below" / "c.png")]
+    assert main(names + ["--model", str(pair), "--device", "usb"]) == 1
+    err = capsys.readouterr().err
+    assert all("coral-classify: image %s: " % name in err for name in names), err
+
+
 @pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz"])
 def test_archives(classify, folder, tmp_path, kind):
     path = tmp_path / ("photos." + kind)

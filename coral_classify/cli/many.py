@@ -64,7 +64,9 @@ class Report:
                 record["error"] = printable(str(exc))
         if record["error"] is not None:
             record["error"] = printable(record["error"])
-            print("coral-classify: %s" % record["error"], file=sys.stderr)
+            name = printable(result.image or "")
+            where = "" if name in record["error"] else "image %s: " % name     # a lost device does not know the picture
+            print("coral-classify: %s%s" % (where, record["error"]), file=sys.stderr)
             self.failed += 1
         else:
             self.classified += 1
