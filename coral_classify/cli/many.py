@@ -65,7 +65,8 @@ class Report:
         if record["error"] is not None:
             record["error"] = printable(record["error"])
             name = printable(result.image or "")
-            where = "" if name in record["error"] else "image %s: " % name     # a lost device does not know the picture
+            # A lost device does not know the picture.
+            where = "" if name + ": " in record["error"] else "image %s: " % name
             print("coral-classify: %s%s" % (where, record["error"]), file=sys.stderr)
             self.failed += 1
         else:
