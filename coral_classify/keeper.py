@@ -23,7 +23,7 @@ from .errors import CoralClassifyError, DeadlineExceeded, DeviceError, DeviceLos
 from .events import Event
 from .health import Decision, DeviceHealth
 
-__all__ = ["Keeper", "Event", "Limits"]
+__all__ = ["Keeper", "Limits"]
 
 _logger = logging.getLogger("coral_classify.supervised")
 _CAUSE = (

@@ -356,7 +356,8 @@ class _Stream:
                 classifier = self._stand_in()
                 if classifier is None:
                     return
-                self._bridged = True
+                with self._lock:
+                    self._bridged = True
             while True:
                 with self._lock:
                     if self._over:

@@ -26,7 +26,6 @@ collect_ignore = ["simulated_edgetpu"]
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-
 # A busy machine is no finding: no example is too slow (the default is 200 ms).
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")

@@ -76,7 +76,7 @@ def test_a_missing_file(tmp_path):
         inspect(tmp_path / "none.tflite")
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300, suppress_health_check=list(HealthCheck))
 @given(places=st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), max_size=20), cut=st.integers(0, 3000))
 @example(places=[(980, 79)], cut=1076)      # the labels inside end too early: EOFError from zipfile
 def test_damaged_files_give_an_error_or_a_report(tmp_path, places, cut):

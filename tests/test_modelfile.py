@@ -74,7 +74,7 @@ def test_a_folder_is_no_model(tmp_path):
         read_model(tmp_path)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damage_gives_a_model_error_or_a_model_and_nothing_else(write, data):
     content = bytearray(colours(labels=LABELS, normalization=([0.0], [1.0])))

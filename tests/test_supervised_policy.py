@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import worker_factories
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from coral_classify import supervised
@@ -120,7 +120,6 @@ def memory_keepers():
     supervised.Keeper = original
 
 
-@settings(deadline=None)
 @given(SCHEDULE, ABSENCES, TWIN_SCHEDULE)
 def test_with_a_twin_every_picture_is_answered_once_and_rightly(runs, absences, twin_runs):
     session = open_session(runs, absences, never_thrice(twin_runs), "cpu")
@@ -145,7 +144,6 @@ def test_with_a_twin_every_picture_is_answered_once_and_rightly(runs, absences, 
     assert all(made.stopped for made in MemoryKeeper.made)
 
 
-@settings(deadline=None)
 @given(SCHEDULE, ABSENCES)
 def test_without_a_twin_a_picture_is_answered_rightly_or_fails_with_a_reason(runs, absences):
     session = open_session(runs, absences, None, "retry")
@@ -164,7 +162,6 @@ def test_without_a_twin_a_picture_is_answered_rightly_or_fails_with_a_reason(run
     assert keeper.answered == answered
 
 
-@settings(deadline=None)
 @given(SCHEDULE, ABSENCES)
 def test_with_raise_each_fault_costs_exactly_its_picture(runs, absences):
     session = open_session(runs, absences, [], "raise")
@@ -180,7 +177,6 @@ def test_with_raise_each_fault_costs_exactly_its_picture(runs, absences):
     assert len(MemoryKeeper.made) == 1
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from([FINE] * 4 + [DIES, HANGS]), max_size=40))
 def test_on_the_cpu_two_faults_in_a_row_are_survived(runs):
     session = open_session(never_thrice(runs), [], None, "cpu", device="cpu")
