@@ -18,7 +18,7 @@ import numpy as np
 from . import edgetpu, reasons
 from .errors import EngineError, EngineNotFound, ModelError, UsageError
 from .modelfile import ModelFile
-from .types import Session
+from .types import Session, TensorSpec
 
 __all__ = ["ENGINES", "Engine", "EngineSession", "load_engine", "open_session", "usable_cores"]
 
@@ -127,7 +127,10 @@ class EngineSession(Session):
 
     def __init__(self, model: ModelFile, engine: Engine, *, threads: int,
                  delegate: Optional["edgetpu.Delegate"] = None) -> None:
-        """:raises EngineError: if the runtime refuses the model"""
+        """
+        :raises EngineError: if the runtime refuses the model
+        :raises ModelError: if it finds other tensors in it than the file declares
+        """
         self.engine = engine
         self._delegate = delegate
         self._interpreter: Any = None
@@ -136,15 +139,24 @@ class EngineSession(Session):
                 model_path=str(model.path), num_threads=threads,
                 experimental_delegates=[delegate] if delegate else None)
             self._interpreter.allocate_tensors()
-            self._input_index = int(self._interpreter.get_input_details()[0]["index"])
-            self._output_index = int(self._interpreter.get_output_details()[0]["index"])
+            given, gives = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+            if len(given) != 1 or len(gives) != 1:
+                raise ModelError("the engine sees %d inputs and %d outputs, the file one of each"
+                                 % (len(given), len(gives)))
+            _check_tensor(given[0], model.input, "input")
+            _check_tensor(gives[0], model.output, "output")
+            self._input_index, self._output_index = int(given[0]["index"]), int(gives[0]["index"])
         except BaseException as exc:
             traceback.clear_frames(exc.__traceback__)   # they hold an interpreter that failed in its constructor
             self._release()
             if not isinstance(exc, Exception):
                 raise
+            if isinstance(exc, ModelError):
+                raise ModelError("model %s: %s; it is damaged, or another tool is to export it" % (
+                    model.path, exc)) from exc
             raise EngineError("model %s: %s %s cannot load it: %s" % (
                 model.path, engine.name, engine.version, str(exc) or type(exc).__name__)) from exc
+        self._gives = int(np.prod(model.output.shape))
         super().__init__(model.input, model.output, device=delegate.device if delegate else "cpu")
         if delegate:
             edgetpu.close_at_exit(self)
@@ -156,6 +168,10 @@ class EngineSession(Session):
             output = self._interpreter.get_tensor(self._output_index)   # a copy
         except (RuntimeError, ValueError) as exc:
             raise EngineError("%s failed during an inference: %s" % (self.engine.name, exc)) from exc
+        if output.size != self._gives or output.dtype != self.output.dtype:
+            # A size that is only known once the operators have run.
+            raise ModelError("the model gave %s %s where its file says %s %s; another tool is to export it" % (
+                output.dtype, output.shape, self.output.dtype, self.output.shape))
         return np.asarray(output).reshape(self.output.shape)
 
     def _close(self) -> None:
@@ -174,6 +190,20 @@ class EngineSession(Session):
     def __del__(self) -> None:
         if getattr(self, "_delegate", None) is not None:    # forgotten: the device would stay taken
             self.close()
+
+
+def _check_tensor(found: Dict[str, Any], declared: TensorSpec, role: str) -> None:
+    """:raises ModelError: if the engine finds another tensor than the file declares, but for dimensions of 1"""
+    shape, dtype = tuple(int(n) for n in found["shape"]), np.dtype(found["dtype"])
+    scale, zero_point = found["quantization"]
+    if [n for n in shape if n != 1] != [n for n in declared.shape if n != 1] or dtype != declared.dtype:
+        # A size that depends on the picture is only known afterwards; see _run.
+        if not (role == "output" and dtype == declared.dtype and -1 in found["shape_signature"]):
+            raise ModelError("its %s is %s %s when it runs, but the file says %s %s" % (
+                role, dtype, shape, declared.dtype, declared.shape))
+    if (scale, zero_point) != declared.quantization:
+        raise ModelError("its %s has scale %g and zero point %d when it runs, but the file says %g and %d" % (
+            (role, scale, zero_point) + tuple(declared.quantization)))
 
 
 def open_session(
