@@ -304,7 +304,7 @@ def _tried(path: Path, engine: str, writer: int) -> Tuple[str, str]:
 
     from coral_classify import engine as engines
     from coral_classify.errors import EngineError, ModelError
-    from coral_classify.modelfile import read_model
+    from coral_classify.modelfiles import read_model
 
     try:
         model = read_model(path)
