@@ -204,7 +204,7 @@ def _check_tensor(found: Dict[str, Any], declared: TensorSpec, role: str) -> Non
                 role, dtype, shape, declared.dtype, declared.shape))
     if (scale, zero_point) != declared.quantization:
         raise ModelError("its %s has scale %g and zero point %d when it runs, but the file says %g and %d" % (
-            (role, scale, zero_point) + tuple(declared.quantization)))
+            role, scale, zero_point, declared.quantization.scale, declared.quantization.zero_point))
 
 
 def open_session(
