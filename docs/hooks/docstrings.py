@@ -1,4 +1,4 @@
-"""Docstrings of the package -> Markdown for the reference: an extension of griffe, which reads the code for mkdocstrings.
+"""Docstrings of the package -> Markdown for the reference: an extension of griffe, the reader behind mkdocstrings.
 
 It knows the three habits of this package that griffe does not: public names are loaded lazily (``_NAMES``), records
 are explained by the comments behind their fields, and docstrings use field lists and roles.

@@ -1,4 +1,4 @@
-"""The built site must load nothing from the network: a board may have none.  A hook of mkdocs, named in ``mkdocs.yml``."""
+"""The built site loads nothing from the network, for a board may have none.  A hook of mkdocs; see ``mkdocs.yml``."""
 from __future__ import annotations
 
 import re
@@ -10,9 +10,10 @@ from mkdocs.exceptions import PluginError
 __all__ = ["loads", "on_post_build"]
 
 # What a browser fetches by itself: a link that somebody has to click is none of these.
-_TAG = re.compile(r"<(?:script|img|iframe|source|video|audio|link)\b[^>]*?\b(?:src|href)=[\"']?((?:https?:)?//[^\"'\s>]+)")
+_TAG = re.compile(r"<(?:script|img|iframe|source|video|audio|link)\b[^>]*?"
+                  r"\b(?:src|href)=[\"']?((?:https?:)?//[^\"'\s>]+)")
 _CSS = re.compile(r"(?:url\([\"']?|@import\s+[\"'])((?:https?:)?//[^\"')\s]+)")
-# The theme's script fetches these where a page has a diagram, or a browser from before 2020 needs them: neither is so here.
+# The theme's script fetches these for pages with a diagram, of which there are none, and for browsers older than 2020.
 _FALLBACK = re.compile(r"https://unpkg\.com/[\w@./-]+")
 _EMPTY_SCRIPT = "data:text/javascript,"
 
