@@ -55,7 +55,7 @@ def printed_by(arguments):
 
 def test_every_marked_output_is_read():
     text = "".join(read(page) for page in PAGES)
-    assert len(SHOWN.findall(text)) == len(re.findall("<!-- (?:output|looks like):", text))
+    assert len(SHOWN.findall(text)) == len(re.findall("^<!-- (?:output|looks like):", text, flags=re.M))
     assert len(SHOWN.findall(read(REPOSITORY / "README.md"))) >= 2
 
 
