@@ -28,12 +28,18 @@ class HouseStyle(griffe.Extension):
             for name, module in ast.literal_eval(str(names.value)).items():
                 pkg.set_member(name, griffe.Alias(name, "%s.%s.%s" % (pkg.path, module, name)))
 
-    def on_attribute_instance(self, *, attr: griffe.Attribute, **kwargs: Any) -> None:
-        """The comment behind a field of a record is its description."""
-        if attr.docstring is None and attr.parent is not None and attr.parent.is_class:
-            comment = _comment(attr)
-            if comment:
-                attr.docstring = griffe.Docstring(comment, parent=attr)
+    def on_class_members(self, *, cls: griffe.Class, **kwargs: Any) -> None:
+        """The fields of a record become a list below its description, each with the comment behind it."""
+        record = any(str(base).split(".")[-1] == "NamedTuple" for base in cls.bases) \
+            or any("dataclass" in str(decorator.value) for decorator in cls.decorators)
+        fields = [member for member in cls.members.values() if record and member.is_attribute and member.annotation]
+        if fields:
+            text = cls.docstring.value if cls.docstring else ""
+            lines = ["- `%s` (`%s`)%s" % (field.name, str(field.annotation).strip("\"'"), _comment(field))
+                     for field in fields]
+            cls.docstring = griffe.Docstring("\n".join([text, "", "**Fields**", ""] + lines), parent=cls)
+            for field in fields:
+                del cls.members[field.name]
 
     def on_object(self, *, obj: griffe.Object, **kwargs: Any) -> None:
         if obj.docstring is not None:
@@ -41,7 +47,7 @@ class HouseStyle(griffe.Extension):
 
 
 def _comment(attr: griffe.Attribute) -> str:
-    """The comment that starts behind the attribute, with the lines that go on with it."""
+    """The comment that starts behind the field, with the lines that go on with it; empty without one."""
     lines = attr.parent.source.splitlines()[attr.lineno - attr.parent.lineno:]
     first = re.match(r"[^#]*?\s+# ?(.*)", lines[0]) if lines else None
     if first is None:
@@ -51,7 +57,7 @@ def _comment(attr: griffe.Attribute) -> str:
         if not line.lstrip().startswith("#"):
             break
         words.append(line.lstrip().lstrip("# "))
-    return " ".join(words)
+    return ": " + " ".join(words)
 
 
 def as_markdown(text: str) -> str:
