@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY
 
-from coral_classify import passports
 from coral_classify.cli import COMMANDS, main
+from coral_classify.modelfiles import passports
 
 DOCS = REPOSITORY / "docs"
 PAGES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md"] + sorted(DOCS.rglob("*.md"))
