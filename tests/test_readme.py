@@ -10,6 +10,9 @@ import io
 import os
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -118,6 +121,22 @@ def test_the_options_of_each_command_are_known_to_it(page, capsys):
 def test_python_in_the_documents_is_python(page):
     for block in re.findall(r"^```python\n(.*?)^```", read(page), flags=re.M | re.S):
         ast.parse(block)
+
+
+def each_that_runs():
+    runs = re.compile(r"^<!-- runs -->\n```python\n(.*?)^```", flags=re.M | re.S)
+    return [pytest.param(block, id="%s, %d" % (name_of(page), number))
+            for page in PAGES for number, block in enumerate(runs.findall(read(page)))]
+
+
+@pytest.mark.parametrize("block", each_that_runs())
+def test_python_that_is_said_to_run_runs(block, tmp_path, any_engine):
+    if "SimulatedDriver" in block and not (shutil.which("cc") or shutil.which("gcc")):
+        pytest.skip("no C compiler to build the simulated libedgetpu with")
+    shutil.copy(str(REPOSITORY / "examples" / "astronaut.png"), str(tmp_path / "photo.jpg"))
+    printed = subprocess.check_output([sys.executable, "-c", block], cwd=str(tmp_path), universal_newlines=True,
+                                      env=dict(os.environ, PYTHONPATH=str(REPOSITORY)))
+    assert printed.split() == [word.rstrip(":") for word in re.findall(r"print\(.*\) +# (\S+)", block)]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
