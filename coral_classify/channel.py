@@ -14,12 +14,12 @@ import os
 import socket
 import struct
 from collections import deque
-from typing import Any, Deque, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Deque, Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
 from . import errors
-from .tensors import Layout
+from .tensors import Layout, Place
 from .types import Quantization, TensorSpec
 
 __all__ = [
@@ -34,7 +34,6 @@ __all__ = [
     "QUIT",
     "Frame",
     "Wire",
-    "Place",
     "places_to_payload",
     "places_from_payload",
     "layout_to_payload",
@@ -57,9 +56,6 @@ _PLACE = struct.Struct("<QII")  # number of the memory, slot in it, position in 
 _LONGEST_PAYLOAD = 1 << 24
 _CHUNK = 8192  # bytes to receive at a time: a frame with the scores of a thousand classes
 _SPACE = socket.CMSG_SPACE(array.array("i").itemsize) if hasattr(socket, "CMSG_SPACE") else 0
-
-
-Place = Tuple[int, int, int]  # of a tensor: number of the memory, slot in it, position in the slot's set
 
 
 class Frame(NamedTuple):

@@ -20,7 +20,7 @@ import numpy as np
 from . import channel
 from .errors import EngineError
 from .hostprocess import Host, borrow
-from .tensors import Memory, SharedTensor, shared_sets, size_of
+from .tensors import Memory, Place, SharedTensor, shared_sets, size_of
 from .types import TensorSpec, filled
 
 __all__ = ["Child", "ChildDied", "ChildHung", "Tensors"]
@@ -188,7 +188,7 @@ class Child:
         self.requests += 1
         self._send(channel.RUN, channel.places_to_payload(places), into)
 
-    def _place(self, tensor: "Any", number: int) -> channel.Place:
+    def _place(self, tensor: "np.ndarray[Any, Any]", number: int) -> Place:
         """Where the child finds a tensor: itself, or our own copy of input *number*."""
         if not isinstance(tensor, SharedTensor):  # no local name for our own: a traceback would keep its memory
             self._own[number][...] = tensor
@@ -202,7 +202,7 @@ class Child:
                     del self._given[other]
             self._wire.send(channel.TAKE, memory.number, channel.layout_to_payload(memory.layout), memory.descriptor)
             self._given[memory.number] = weakref.ref(memory)
-        return memory.number, tensor.slot, tensor.position
+        return tensor.place
 
     def _send(self, kind: int, payload: bytes, places: "Optional[Tensors]") -> None:
         self._number += 1
@@ -287,11 +287,19 @@ class Child:
 
 
 def _are_shared(tensors: "Tensors") -> bool:
-    return all(isinstance(tensor, SharedTensor) for tensor in tensors)
+    for tensor in tensors:  # in plain loops: this is asked for every picture
+        if not isinstance(tensor, SharedTensor):
+            return False
+    return True
 
 
 def _are_same(announced: "Tensors", tensors: "Tensors") -> bool:
-    return len(announced) == len(tensors) and all(one is other for one, other in zip(announced, tensors))
+    if len(announced) != len(tensors):
+        return False
+    for one, other in zip(announced, tensors):
+        if one is not other:
+            return False
+    return True
 
 
 _alive: "weakref.WeakSet[Child]" = weakref.WeakSet()
