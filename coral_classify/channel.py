@@ -152,6 +152,8 @@ class Wire:
 
 def places_to_payload(places: Sequence[Place]) -> bytes:
     """Where the tensors of a RUN lie: a place for each input, and then for each output or for none."""
+    if len(places) == 1:
+        return _PLACE.pack(*places[0])
     return b"".join([_PLACE.pack(*place) for place in places])
 
 
@@ -180,12 +182,13 @@ def outputs_from_payload(payload: bytes, specs: Sequence[TensorSpec]) -> "List[n
     :raises EOFError: if they have not the sizes of *specs*
     """
     outputs: "List[np.ndarray[Any, Any]]" = []
+    buffer = bytearray(payload)  # the caller's to write to
     begin = 0
     try:
         for spec in specs:
-            output: "np.ndarray[Any, Any]" = np.ndarray(spec.shape, spec.dtype, payload, begin)
+            output: "np.ndarray[Any, Any]" = np.ndarray(spec.shape, spec.dtype, buffer, begin)
+            outputs.append(output.copy() if begin else output)  # aligned
             begin += output.nbytes
-            outputs.append(output.copy())  # aligned, and the caller's to write to
     except (TypeError, ValueError) as exc:
         raise EOFError("the other end sent an output of another size") from exc
     if begin != len(payload):

@@ -136,20 +136,23 @@ class Child:
             if not self._own:
                 raise ChildDied()
             try:
-                if not _are_same(self._announced, tensors):
-                    self._read_what_is_nobodys(timeout_s)
+                if not self._announced or not _are_same(self._announced, tensors):
+                    if self._sent:
+                        self._read_what_is_nobodys(timeout_s)
                     self._run(tensors, into)
                 self._announced = ()
-                next_one = then if then is not None and _are_shared(then) else ()
-                if next_one:
-                    self._run(next_one, None)
+                next_one: "Tensors" = ()
+                if then is not None and _are_shared(then):
+                    self._run(then, None)
+                    next_one = then
                 _, places = self._sent[0]
                 frame = self._answer(timeout_s)
                 self._announced = next_one
                 if frame.kind == channel.FAILED:
                     raise channel.error_from_json(frame.payload)
                 if places is None:
-                    return filled(into, channel.outputs_from_payload(frame.payload, self.outputs))
+                    outputs = channel.outputs_from_payload(frame.payload, self.outputs)
+                    return filled(into, outputs)
                 if places is into:
                     return into
                 return filled(into, places if into is not None else [np.array(place) for place in places])
