@@ -245,9 +245,9 @@ def _failed(name: str, exc: CoralClassifyError) -> Check:
 
 def _command_for(exc: CoralClassifyError) -> str:
     if isinstance(exc, DeviceError):
-        return {"no-permission": reasons.ALLOW_USB, "busy": "end the process that holds it",
-                "runtime-version": "sudo apt install --only-upgrade libedgetpu1-std"}.get(
-                    exc.cause, "replug the device, try another cable, port or power supply")
+        if exc.cause == "runtime-version":
+            return "sudo apt install --only-upgrade libedgetpu1-std"
+        return reasons.MENDS.get(exc.cause, "replug the device, try another cable, port or power supply")
     return "coral-classify models verify"
 
 

@@ -33,7 +33,7 @@ _BOOTSTRAP = (
     "sys.path[:] = json.loads(os.environ.pop('CORAL_CLASSIFY_WORKER_PATH')); "
     "from coral_classify.worker import main; main(sys.argv[1:])"
 )
-_LAST_LINES = 60
+_LAST_LINES = 500  # a driver that explains itself writes some sixty for each device that it tries
 _LONGEST_LINE = 1000  # bytes
 
 

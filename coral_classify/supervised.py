@@ -19,6 +19,7 @@ from typing import Any, Callable, Dict, List, Optional
 
 import numpy as np
 
+from . import reasons
 from .childprocess import Child, ChildDied, ChildHung
 from .errors import (
     CoralClassifyError,
@@ -348,7 +349,8 @@ class SupervisedSession(Session):
             return kind("%s; the engine was started anew; if this picture does it again, report it" % text)
         if not isinstance(trouble, DeviceError):
             return trouble or DeviceError(text)
-        hint = "it is tried again in the background"
+        mend = reasons.MENDS.get(trouble.cause)
+        hint = "%sit is tried again in the background" % (mend + "; " if mend and mend not in text else "")
         if not self._can_fail_over() and self._policy != "raise":
             hint += "; a CPU twin of the model beside it would have answered"
         return type(trouble)("%s; %s" % (text, hint), cause=trouble.cause, evidence=trouble.evidence)

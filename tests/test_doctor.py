@@ -118,8 +118,10 @@ def test_a_classification_on_the_device_is_what_counts(driver, pair, engine, mon
 
 
 @pytest.mark.parametrize("listed, faults, words", [
-    ("", "", "there is no Edge TPU"), ("busy", "", "Resource busy"), ("usb", "abort:3", "USB transfer error"),
-    ("usb", "open-abort:1", "aborted (SIGABRT)"), ("denied", "", "Access denied")])
+    ("", "", "there is no Edge TPU"), ("busy", "", "another process has claimed it"),
+    ("usb", "abort:3", "USB transfer error"),
+    ("usb", "open-abort:1", "aborted (SIGABRT)"), ("denied", "", "this user may not open it"),
+    ("slow", "", "low speed"), ("corrupt", "", "arrived corrupted"), ("gone", "", "pulled out")])
 def test_what_does_not_work_gives_exit_code_1_and_a_reason(driver, pair, any_engine, monkeypatch, capsys, listed,
                                                            faults, words):
     driver(listed)
