@@ -206,7 +206,7 @@ def open_session(
     runtime = load_engine(engine)
     options = options or edgetpu.Options()
     _check_pairing(runtime, model, device, options)
-    delegate = edgetpu.open_delegate(device, options)
+    delegate = edgetpu.open_delegate(device, options, runtime="%s %s" % runtime[:2])
     try:
         # What the compiler left to the CPU is little; one thread is enough.
         return EngineSession(model, runtime, threads=threads or 1, delegate=delegate)

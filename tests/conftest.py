@@ -90,7 +90,8 @@ def green_pixels():
 
 @pytest.fixture(scope="session")
 def simulated_library(tmp_path_factory):
-    compiler = shutil.which("cc") or shutil.which("gcc")
+    # CC names a cross compiler where another machine's Python runs under emulation (make test-arm).
+    compiler = shutil.which(os.environ.get("CC") or "cc") or shutil.which("gcc")
     if compiler is None:
         pytest.skip("no C compiler to build the simulated libedgetpu with")
     built = tmp_path_factory.mktemp("simulated") / "libedgetpu.so.1"

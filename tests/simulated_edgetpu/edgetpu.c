@@ -21,11 +21,15 @@
                     Default: usb.  Empty: nothing.
      SIM_STATE      folder: counts invocations and openings over all processes (files "invokes" and "opens", a byte
                     each), and its file "devices", if there, stands for SIM_DEVICES.  Without it each process counts.
+                    A process that only tries the pairing of driver and runtime (CORAL_CLASSIFY_TRIAL is set) counts
+                    in "trial-invokes" and "trial-opens", and has faults of its own: what is meant for the first
+                    picture must not happen before it.
      SIM_FAULTS     "KIND:WHEN,...": WHEN is a number (the n-th invocation, or opening) or "*" (every one), KIND
                       abort, segv, hang          in an invocation
                       stall, overflow            abort in an invocation, in the words of such a transfer
                       idle                       pulled out 20 ms after an invocation has answered: abort
                       unplug                     abort in an invocation, with SIM_BACK attached from then on
+                      trial-segv                 in an invocation of a trial
                       open-abort, open-hang      in an opening
                       open-fail                  an opening that gives nothing, and no reason
      SIM_BACK       what is attached after "unplug", like SIM_DEVICES (needs SIM_STATE)
@@ -140,8 +144,11 @@ static long count(const char *name, long *own) {
   return (long)status.st_size;
 }
 
+static int in_trial(void) { return getenv("CORAL_CLASSIFY_TRIAL") != NULL; }
+
 /* Whether SIM_FAULTS has this fault for the n-th time. */
 static int faulty(const char *kind, long n) {
+  if (in_trial() != (strncmp(kind, "trial-", 6) == 0)) return 0;
   const char *list = set("SIM_FAULTS", "");
   size_t length = strlen(kind);
   while (*list) {
@@ -276,12 +283,12 @@ static int op_invoke(void *c, void *n) {
   const uint8_t *pixels = in->data;
   int area = in->dims->data[1] * in->dims->data[2], channels = in->dims->data[3], i, k;
   size_t size = 1;
-  long invocation = count("invokes", &own);
+  long invocation = count(in_trial() ? "trial-invokes" : "invokes", &own);
   pthread_t thread;
   if (faulty("abort", invocation)) die(TIMED_OUT);
   if (faulty("stall", invocation)) die(STALLED);
   if (faulty("overflow", invocation)) die(OVERFLOWN);
-  if (faulty("segv", invocation)) raise(SIGSEGV);
+  if (faulty("segv", invocation) || faulty("trial-segv", invocation)) raise(SIGSEGV);
   if (faulty("unplug", invocation)) {
     unplug();
     die(PULLED_OUT_TOO);
@@ -358,7 +365,7 @@ delegate *tflite_plugin_create_delegate(char **keys, char **values, size_t n, vo
   struct seen found[8];
   int number = attached(found), position = 0, i, counted;
   const char *wanted = "";
-  long opening = count("opens", &own);
+  long opening = count(in_trial() ? "trial-opens" : "opens", &own);
   (void)report;     /* the driver never calls it */
   for (size_t k = 0; k < n; k++)
     if (strcmp(keys[k], "device") == 0) wanted = values[k];
