@@ -18,6 +18,7 @@ import numpy as np
 from . import edgetpu, reasons
 from .errors import EngineError, EngineNotFound, ModelError, UsageError
 from .modelfile import ModelFile
+from .runtimes import advice
 from .types import Session
 
 __all__ = ["ENGINES", "Engine", "EngineSession", "load_engine", "open_session", "usable_cores"]
@@ -25,8 +26,6 @@ __all__ = ["ENGINES", "Engine", "EngineSession", "load_engine", "open_session", 
 # In order of preference: litert runs uint8 networks an order of magnitude faster on the CPU.
 _MODULES = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}
 ENGINES: Tuple[str, ...] = tuple(_MODULES)
-_INSTALL = "pip install ai-edge-litert (Python 3.9 and newer, 64 bit) or pip install 'numpy<2' tflite-runtime"
-
 _MOST_THREADS = 1024        # the runtimes crash where the system refuses them a thread
 
 _loaded: Dict[str, "Engine"] = {}
@@ -62,7 +61,7 @@ def load_engine(name: Optional[str] = None) -> Engine:
             except EngineNotFound as exc:
                 reasons.append(str(exc))
     installed = [reason for reason in reasons if "is not installed" not in reason]
-    raise EngineNotFound("no TFLite runtime works here: %s; try: %s" % ("; ".join(installed or reasons), _INSTALL))
+    raise EngineNotFound("no TFLite runtime works here: %s; %s" % ("; ".join(installed or reasons), advice()))
 
 
 def _import(name: str) -> Engine:

@@ -9,6 +9,7 @@ Each function returns the :class:`DeviceError` to raise.  Its ``cause`` is one o
 from __future__ import annotations
 
 import re
+import sys
 from typing import Dict, List, Optional, Union
 
 from . import driver_words
@@ -40,6 +41,9 @@ MENDS: Dict[str, str] = {
     "overflow": "replug it; if it does so again, try another cable, port or power supply",
     "link-error": "sudo dmesg | grep -i apex | tail, then restart the board",
 }
+MENDS["runtime-version"] = MENDS["pairing"] = "sudo apt update && sudo apt install --only-upgrade libedgetpu1-std"
+if sys.maxsize < 1 << 32:
+    MENDS["pairing"] += "; if it is the newest already: install a 64-bit system image"
 DOES_NOT_WORK = "does not work with"
 _USB_NODES = "run it with --device /dev/bus/usb --device-cgroup-rule 'c 189:* rwm' (Docker)"
 _WORDS_SHOWN = 200      # characters of the driver's words in a message
@@ -172,8 +176,8 @@ def refused_model(device: str, library: str, runtime: str, text: str) -> DeviceE
     cause, advice = "refused", "coral-classify doctor --model FILE looks closer"
     if "requires runtime version" in text:
         cause = "runtime-version"
-        advice = ("the model was compiled for a newer driver than this one (%s); update libedgetpu1-std, or take a "
-                  "file compiled with --min_runtime_version" % library)
+        advice = ("the model was compiled for a newer driver than this one (%s); take a file compiled "
+                  "with --min_runtime_version, or update it: %s" % (library, MENDS[cause]))
     elif "Unsupported data type in custom op handler" in text:
         return pairing(library, runtime, text)
     return DeviceError("%s: the driver refused the model: %s; %s" % (device, text, advice), cause=cause, evidence=text)
@@ -185,6 +189,6 @@ def pairing(library: str, runtime: str, what: Optional[str]) -> DeviceError:
     :param what: what a trial showed
     """
     return DeviceError(
-        "libedgetpu (%s) %s %s%s; install a libedgetpu built for this runtime, or another runtime: pip install "
-        "ai-edge-litert, or tflite-runtime" % (library, DOES_NOT_WORK, runtime, ": " + what if what else ""),
+        "libedgetpu (%s) %s %s%s; %s"
+        % (library, DOES_NOT_WORK, runtime, ": " + what if what else "", MENDS["pairing"]),
         cause="pairing", evidence="libedgetpu %s, %s%s" % (library, runtime, ", " + what if what else ""))

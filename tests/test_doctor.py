@@ -74,7 +74,10 @@ def test_a_32_bit_python_on_a_64_bit_kernel(driver, tmp_path, monkeypatch):
     driver("")
     monkeypatch.setattr(doctor, "narrow_user_land", lambda machine: True)
     check, = found(machine(tmp_path), "python")
-    assert check.status == "warning" and "64-bit system image" in check.command
+    assert check.status == "ok" and "on a 64-bit kernel" in check.cause, "it has an engine"
+    monkeypatch.setattr(doctor, "advice", lambda *facts: "no TFLite runtime is published for it: take another")
+    check, = found(machine(tmp_path), "python")
+    assert check.status == "warning" and "no TFLite runtime" in check.cause and check.command == "take another"
 
 
 @pytest.mark.parametrize("files, status, command", [

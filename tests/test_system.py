@@ -228,7 +228,7 @@ def test_a_death_at_work_is_called_by_its_cause(words, cause, sentence):
 def test_a_model_for_a_newer_driver():
     text = "Package requires runtime version (14), which is newer than this runtime version (13)."
     error = reasons.refused_model("usb:0", "RuntimeVersion(13)", "ai-edge-litert 2.1", text)
-    assert error.cause == "runtime-version" and "update libedgetpu1-std" in str(error) and text in str(error)
+    assert error.cause == "runtime-version" and "--only-upgrade libedgetpu1-std" in str(error) and text in str(error)
     odd = "Internal: Unsupported data type in custom op handler: 0Node number 1 (EdgeTpuDelegateForCustomOp) failed"
     assert reasons.refused_model("usb:0", "RuntimeVersion(12)", "ai-edge-litert 2.1", odd).cause == "pairing"
     assert reasons.refused_model("usb:0", "x", "y", "other").cause == "refused"
