@@ -25,8 +25,8 @@ _ENGINES = [
     "tflite-runtime>=2.5; python_version >= '3.9' and python_version < '3.12' and %s" % _ARM32,
 ]
 _OPTIONS = {}
-# A 32-bit system on a 64-bit kernel (Raspberry Pi OS on a Pi 4 or 5): the markers see the kernel, and would ask for what
-# it has no wheels of.  Only Python knows; and as no marker can say so, the wheel is one for such systems alone.
+# A 32-bit system on a 64-bit kernel (Raspberry Pi OS on a Pi 4 or 5): the markers see the kernel, and would ask for
+# what it has no wheels of.  Only Python knows; and as no marker can say so, the wheel is one for such systems alone.
 _NARROW = {"aarch64": "linux_armv7l", "arm64": "linux_armv7l", "x86_64": "linux_i686"}
 if sys.maxsize < 1 << 32 and sys.platform == "linux" and platform.machine() in _NARROW:
     _OPTIONS = {"bdist_wheel": {"plat_name": _NARROW[platform.machine()]}}
