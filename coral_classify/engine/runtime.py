@@ -20,14 +20,13 @@ from ..edgetpu import reasons
 from ..errors import EngineError, EngineNotFound, ModelError, UsageError
 from ..modelfiles import ModelFile, NetworkFile
 from ..types import Quantization, Session, TensorSpec, filled
+from .runtimes import advice
 
 __all__ = ["ENGINES", "Engine", "EngineSession", "load_engine", "open_session", "usable_cores"]
 
 # In order of preference: litert runs uint8 networks an order of magnitude faster on the CPU.
 _MODULES = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}
 ENGINES: Tuple[str, ...] = tuple(_MODULES)
-_INSTALL = "pip install ai-edge-litert (Python 3.9 and newer, 64 bit) or pip install 'numpy<2' tflite-runtime"
-
 _MOST_THREADS = 1024        # the runtimes crash where the system refuses them a thread
 
 _loaded: Dict[str, "Engine"] = {}
@@ -63,7 +62,7 @@ def load_engine(name: Optional[str] = None) -> Engine:
             except EngineNotFound as exc:
                 reasons.append(str(exc))
     installed = [reason for reason in reasons if "is not installed" not in reason]
-    raise EngineNotFound("no TFLite runtime works here: %s; try: %s" % ("; ".join(installed or reasons), _INSTALL))
+    raise EngineNotFound("no TFLite runtime works here: %s; %s" % ("; ".join(installed or reasons), advice()))
 
 
 def _import(name: str) -> Engine:
@@ -260,7 +259,7 @@ def open_session(
     runtime = load_engine(engine)
     options = options or edgetpu.Options()
     _check_pairing(runtime, model, device, options)
-    delegate = edgetpu.open_delegate(device, options)
+    delegate = edgetpu.open_delegate(device, options, runtime="%s %s" % runtime[:2])
     try:
         # What the compiler left to the CPU is little; one thread is enough.
         return EngineSession(model, runtime, threads=threads or 1, delegate=delegate)
