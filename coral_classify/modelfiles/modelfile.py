@@ -16,6 +16,7 @@ import numpy as np
 
 from ..errors import ModelError
 from ..types import Quantization, TensorSpec
+from . import structure
 from .flatbuffer import Table, root
 from .labels import parse_labels
 
@@ -98,7 +99,6 @@ def _read(path: Path, parse: Callable[[Any, Path, int], Read]) -> Read:
 
 def _parse_network(buffer: Any, path: Path, size: int) -> NetworkFile:
     model, _ = _model_and_graph(buffer)
-    _check_buffers(model, size)
     return NetworkFile(path, _is_compiled(model))
 
 
@@ -106,6 +106,7 @@ def _model_and_graph(buffer: Any) -> Tuple[Table, Table]:
     if bytes(buffer[4:8]) != b"TFL3":
         raise ModelError("not a TFLite model (no TFL3 mark at byte 4); give a .tflite file")
     model = root(buffer, b"TFL3")
+    structure.check(model, buffer)
     graphs = list(model.tables(2))
     if not graphs:
         raise ModelError("holds no graph; it is truncated or damaged")
@@ -125,7 +126,6 @@ def _parse(buffer: Any, path: Path, size: int) -> ModelFile:
                          % (len(inputs), len(outputs)))
     if not 0 <= inputs[0] < len(tensors) or not 0 <= outputs[0] < len(tensors):
         raise ModelError("names a tensor that it does not hold; it is truncated or damaged")
-    _check_buffers(model, size)
     labels, normalization = _metadata(model, buffer, path)
     return ModelFile(
         path=path,
@@ -136,15 +136,6 @@ def _parse(buffer: Any, path: Path, size: int) -> ModelFile:
         normalization=normalization,
         size=size,
     )
-
-
-def _check_buffers(model: Table, size: int) -> None:
-    """Weights may lie behind the FlatBuffer (files above 2 GB); all must be inside the file."""
-    for data in model.tables(4):
-        data.span(0)
-        offset, length = data.scalar(1, "uint64"), data.scalar(2, "uint64")
-        if offset > 1 and offset + length > size:
-            raise ModelError("a weight buffer runs past the end of the file (%d bytes): it is truncated" % size)
 
 
 def _spec(tensor: Table, role: str) -> TensorSpec:
