@@ -29,6 +29,8 @@ LABEL org.opencontainers.image.title="coral_classify" \
       org.opencontainers.image.licenses="Apache-2.0"
 
 # libusb is what the driver of a USB Accelerator needs; the driver itself comes with the base image, or not at all.
+# Which version of it there is, the base image decides.
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends libusb-1.0-0 \
     && rm -rf /var/lib/apt/lists/*
@@ -41,10 +43,10 @@ ENV PATH=/opt/coral/bin:$PATH \
 # An ordinary user. plugdev is the group that Debian's udev rules give USB devices to; a volume for pulled models
 # would be mounted at CORAL_CLASSIFY_HOME.
 RUN (getent group plugdev || groupadd --system plugdev) \
-    && useradd --create-home --groups plugdev coral \
+    && useradd --uid 10001 --create-home --groups plugdev coral \
     && mkdir /home/coral/cache \
     && chown coral: /home/coral/cache
-USER coral
+USER 10001
 WORKDIR /home/coral
 
 HEALTHCHECK --interval=5m --timeout=60s CMD ["coral-classify", "doctor", "--device", "cpu"]
