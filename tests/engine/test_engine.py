@@ -29,7 +29,8 @@ def test_an_unknown_engine_is_a_usage_error():
 def test_without_any_engine_the_command_that_brings_one_is_named(monkeypatch):
     monkeypatch.setattr(engine_module, "_MODULES", {"ai-edge-litert": "no_such_module", "tflite-runtime": "nor_this"})
     monkeypatch.setattr(engine_module, "_loaded", {})
-    with pytest.raises(EngineNotFound, match="pip install ai-edge-litert"):
+    monkeypatch.setattr(engine_module, "advice", lambda: "pip install what-fits")
+    with pytest.raises(EngineNotFound, match="pip install what-fits"):
         load_engine()
 
 
