@@ -18,6 +18,7 @@ from ..errors import ModelError, UsageError, ZooError
 from ..locations import find, home
 from ..modelfiles import Passport, compiled_path, named_labels, passports, read_model, twin_path
 from ..pictures import choose
+from ..writing import named, whole
 
 # Downloads (sockets, TLS) are imported where they happen: a picture that needs none starts sooner.
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ def pull(name: str, source: Optional[str] = None,
     :returns: the files that a folder *source* lacks; a model needs only one of its two files
     :raises ZooError: unknown name, wrong bytes, unreachable, no space, …; nothing bad is left under a good name
     """
-    from .download import locked
+    from .addresses import shown
+    from .locks import locked
 
     passport = by_name(name)
     if passport is None or passport.own:
@@ -88,10 +90,10 @@ def pull(name: str, source: Optional[str] = None,
     place = source or os.environ.get("CORAL_CLASSIFY_MIRROR") or passports.address()
     is_url = "://" in place
     if is_url and not place.lower().startswith(_SAFE) and source is None:
-        raise ZooError("mirror %s: only https is accepted; name it with --from to take it all the same" % place)
+        raise ZooError("mirror %s: only https is accepted; name it with --from to take it all the same" % shown(place))
     if not is_url and not os.path.isdir(place):
         raise ZooError("%s: no such folder; give the folder that holds %s"
-                       % (place, " and ".join(wanted.name for wanted in files_of(passport))))
+                       % (shown(place), " and ".join(wanted.name for wanted in files_of(passport))))
     missing = []
     for wanted in files_of(passport):
         try:
@@ -103,7 +105,7 @@ def pull(name: str, source: Optional[str] = None,
                            % (wanted.target.parent, exc.strerror or exc)) from exc
     if installed(passport) is None:
         raise ZooError("%s: holds neither file of %s (%s)"
-                       % (place, name, ", ".join(w.name for w in missing if w.kind == "models")))
+                       % (shown(place), name, ", ".join(w.name for w in missing if w.kind == "models")))
     return missing
 
 
@@ -162,7 +164,7 @@ def remove(name: str) -> List[Path]:
     needed = {wanted.target for other in passports.known() if other.name != name and installed(other)
               for wanted in files_of(other)}
     paths = [wanted.target for wanted in files_of(passport) if wanted.target not in needed]
-    paths += [path.with_name(".%s.part" % path.name) for path in paths]
+    paths += [named(path) for path in paths]
     if passport.own:
         paths.append(passports.own_file(name))
     gone = []
@@ -223,7 +225,7 @@ def add(file: Union[str, "os.PathLike[str]"], *, labels: Union[str, "os.PathLike
             raise UsageError("labels %s: no such file" % labels)
         named_labels(labels, model.output.shape[1], label_offset)
         entry["label_pin"] = {"git_blob": passports.git_blob_id(Path(labels))}
-    from .download import locked
+    from .locks import locked
 
     try:
         with locked(home() / "models"):
@@ -231,10 +233,9 @@ def add(file: Union[str, "os.PathLike[str]"], *, labels: Union[str, "os.PathLike
                 _copy(where, home() / "models" / (name + suffix[role]))
             if labels is not None:
                 _copy(Path(labels), home() / "labels" / (name + ".txt"))
-            part = passports.own_file(name).with_suffix(".part")
-            part.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(json.dumps(entry, indent=1), encoding="utf-8")
-            os.replace(str(part), str(passports.own_file(name)))     # last: the name stands for whole files
+            passports.own_file(name).parent.mkdir(parents=True, exist_ok=True)
+            with whole(passports.own_file(name), overwrite=True) as written:    # last: for whole files
+                written.write(json.dumps(entry, indent=1).encode("utf-8"))
             # What lay under this name before must not be taken for a part of the new one.
             for role, former in (taken.files if taken else {}).items():
                 if role not in files:
@@ -251,9 +252,8 @@ def _copy(source: Path, target: Path) -> None:
     if target.exists() and target.samefile(source):
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(".%s.part" % target.name)
-    shutil.copyfile(str(source), str(part))
-    os.replace(str(part), str(target))
+    with open(str(source), "rb") as read, whole(target, overwrite=True) as file:
+        shutil.copyfileobj(read, file)
 
 
 def _verify(wanted: Wanted, file: BinaryIO) -> None:

@@ -38,7 +38,7 @@ def network(inputs=(0,), outputs=(1,), given=(0,), gives=(1,), *, code=17, index
     (network(given=(2,)), "names tensor 2 of 2"), (network(given=(-5,)), "names tensor -5 of 2"),
     (network(gives=(-1,)), "names tensor -1 of 2"), (network(gives=(9,)), "names tensor 9 of 2"),
     (network(inputs=(-1,)), "the graph names tensor -1"), (network(outputs=(1 << 30,)), "the graph names tensor 10737"),
-    (network(given=(1,)), "before anything gave it a value"), (network(gives=(0,)), "writes tensor 0, which is not its"),
+    (network(given=(1,)), "before anything gave it a value"), (network(gives=(0,)), "writes tensor 0, which is not"),
     (network(outputs=(2,), shapes=[(1, 3)]), "nothing gives output tensor 2 a value"),
     (network(index=1), "an operator that it does not hold"), (network(given=(0, 0)), "has 2 inputs and 1 outputs"),
     (network(options=1), "options of another operator"), (network(options=0), "has no options"),
