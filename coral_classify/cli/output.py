@@ -82,7 +82,7 @@ class JsonLines(_RecordFile):
                     break
                 try:
                     self.done.add(json.loads(line.decode("ascii"))["image"])
-                except (ValueError, KeyError, TypeError) as exc:
+                except (ValueError, KeyError, TypeError, RecursionError) as exc:
                     raise UsageError("%s: line %d is no result of ours; name another file" % (path, number)) from exc
                 good += len(line)
         os.truncate(path, good)

@@ -18,6 +18,7 @@ from ..errors import ModelError, UsageError, ZooError
 from ..locations import find, home
 from ..modelfiles import Passport, compiled_path, named_labels, passports, read_model, twin_path
 from ..pictures import choose
+from ..reading import open_regular
 from ..writing import named, whole
 
 # Downloads (sockets, TLS) are imported where they happen: a picture that needs none starts sooner.
@@ -134,7 +135,7 @@ def _bring_one(wanted: Wanted, place: str, is_url: bool,
 def is_right(wanted: Wanted) -> bool:
     """Whether the file is here with the content of its pin."""
     try:
-        with open(str(wanted.target), "rb") as file:
+        with open_regular(wanted.target) as file:
             _verify(wanted, file)
             return True
     except (OSError, ZooError):
@@ -198,7 +199,7 @@ def add(file: Union[str, "os.PathLike[str]"], *, labels: Union[str, "os.PathLike
     path = Path(file)
     model = read_model(path)
     name = name or re.sub(r"(_edgetpu)?\.tflite$", "", path.name)
-    if not re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*$", name):
+    if not passports.NAME.match(name) or len(name) > 150:
         raise UsageError("name %r: use letters, digits, dot, dash and underscore" % name)
     choose(model.input, caller=(mean, std))
     if label_offset < 0:

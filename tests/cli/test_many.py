@@ -401,6 +401,6 @@ def test_sorting_touches_no_part_of_the_user_s(classify, folder, tmp_path, link)
     assert victim.read_bytes() == b"precious"
     for label in ("red", "green", "blue"):
         assert (target / label / (picture.name + ".part")).read_bytes() == b"the user's own"
-    sorted_into = [path for path in target.rglob("* (2).png")]
+    sorted_into = list(target.rglob("* (2).png"))
     assert len(sorted_into) == 1 and sorted_into[0].read_bytes() == picture.read_bytes()
     assert not [path for path in target.rglob("*") if "coral-classify" in path.name]
