@@ -17,8 +17,8 @@ from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 from ..locations import package_folder
 from .ownpassports import NAME, entries, own_file
 
-__all__ = ["EMBEDDED", "NAME", "Passport", "Sure", "address", "by_blob", "by_file", "embedded", "embedded_name", "git_blob_id",
-           "known", "label_pin", "load_manifest", "own", "own_file"]
+__all__ = ["EMBEDDED", "NAME", "Passport", "Sure", "address", "by_blob", "by_file", "embedded", "embedded_name",
+           "git_blob_id", "known", "label_pin", "load_manifest", "own", "own_file"]
 
 EMBEDDED = "everyday_objects"       # stem of the files of the model that the package carries
 

@@ -20,6 +20,7 @@ _BITS = {0: 32, 1: 16, 2: 32, 3: 8, 4: 64, 6: 8, 7: 16, 8: 64, 9: 8, 10: 64, 11:
          18: 16, 19: 2, 20: 4, 21: 8, 22: 8}
 _ELEMENTS = 1 << 31         # of a tensor; the engines count in 32 bits here and there
 _NUMBERS = 1 << 20          # bytes of a constant that is looked at: sizes and axes, not weights
+_SCALE = 1e20               # no quantization has steps of that size
 _GRAPHS = 1000              # no image classifier comes near
 # Operators with inputs that may be left out (-1), and from which on.
 _OPTIONAL = {"FULLY_CONNECTED": 2, "CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "CONV_3D": 2, "TRANSPOSE_CONV": 3,
@@ -108,8 +109,9 @@ def _graph(graph: Table, codes: Sequence[str], spans: Sequence[Tuple[int, int]],
             known.add(number)
         for number in operator.numbers(8, "int32"):
             _check_number(number, tensors, who)
-        operands.check(who, codes[code], operator, [tensors[number].operand if number >= 0 else None
-                                                    for number in operator.numbers(1, "int32")])
+        operands.check(who, codes[code], operator,
+                       [tensors[n].operand if n >= 0 else None for n in operator.numbers(1, "int32")],
+                       [tensors[n].operand for n in operator.numbers(2, "int32")])
         calls |= _called(codes[code], operator)
     for number in outputs:
         if number not in known:
@@ -144,25 +146,30 @@ def _tensor(number: int, table: Table, spans: Sequence[Tuple[int, int]], file: A
     bits = _BITS.get(kind)
     if size and bits and (elements * bits + 7) // 8 != size:
         raise ModelError("tensor %d has the shape %s, but %d bytes; the file is damaged" % (number, shape, size))
-    _check_quantization(number, table, shape)
+    scales = _scales(number, table, shape)
     whole = bytes(file[start:start + size]) if size and kind in (2, 4) and size <= _NUMBERS else None
-    return _Tensor(Operand(shape, kind, whole), bool(size),
+    return _Tensor(Operand(shape, kind, scales, whole), bool(size),
                    bool(size) or not elements or bool(table.scalar(5, "uint8")))
 
 
-def _check_quantization(number: int, table: Table, shape: Sequence[int]) -> None:
+def _scales(number: int, table: Table, shape: Sequence[int]) -> Tuple[float, ...]:
+    """The smallest and the largest scale; () without quantization, or with one of another kind."""
     quantization = table.table(4)
-    if quantization is None:
-        return
-    scales, zero_points = quantization.count(2), quantization.count(3)
+    if quantization is None or quantization.scalar(4, "uint8"):
+        return ()
+    scales, zero_points = quantization.numbers(2, "float32"), quantization.count(3)
     channel = quantization.scalar(6, "int32")
-    if quantization.scalar(4, "uint8") or not scales:      # a way of its own, which the engines check
-        return
-    if zero_points not in (0, 1, scales):
+    if not scales:
+        return ()
+    if zero_points not in (0, 1, len(scales)):
         raise ModelError("tensor %d has %d scales and %d zero points; the file is damaged"
-                         % (number, scales, zero_points))
-    if scales > 1 and (not 0 <= channel < len(shape) or shape[channel] != scales):
-        raise ModelError("tensor %d has %d scales for the shape %s; the file is damaged" % (number, scales, shape))
+                         % (number, len(scales), zero_points))
+    if len(scales) > 1 and (not 0 <= channel < len(shape) or shape[channel] != len(scales)):
+        raise ModelError("tensor %d has %d scales for the shape %s; the file is damaged"
+                         % (number, len(scales), shape))
+    if not all(0.0 <= scale < _SCALE for scale in scales):
+        raise ModelError("tensor %d has an impossible scale; the file is damaged" % number)
+    return min(scales), max(scales)
 
 
 def _check_number(number: int, tensors: Sequence[_Tensor], who: str) -> None:
