@@ -4,7 +4,9 @@ The version stands in ``coral_classify/__init__.py`` and nowhere else.  There ar
 has no public address.
 """
 import pathlib
+import platform
 import re
+import sys
 
 from setuptools import find_packages, setup
 
@@ -16,7 +18,26 @@ VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "coral_classify" / "__init
 _LITERT = ("python_version >= '3.9' and ((platform_system == 'Linux' and (platform_machine == 'x86_64' "
            "or platform_machine == 'aarch64')) or platform_system == 'Darwin' "
            "or (platform_system == 'Windows' and python_version >= '3.10'))")
-_ARM32 = "platform_machine == 'armv7l' or platform_machine == 'armv6l'"
+_ARM32 = "(platform_machine == 'armv8l' or platform_machine == 'armv7l' or platform_machine == 'armv6l')"
+_ENGINES = [
+    # tflite-runtime was built for NumPy 1 and dies under NumPy 2 at the first Interpreter.
+    "numpy>=1.16,<2; python_version < '3.9' or (python_version < '3.12' and %s)" % _ARM32,
+    "numpy>=1.16; python_version >= '3.9' and (python_version >= '3.12' or (platform_machine != 'armv8l' and "
+    "platform_machine != 'armv7l' and platform_machine != 'armv6l'))",
+    "ai-edge-litert>=1.1; " + _LITERT,
+    "tflite-runtime>=2.5; python_version < '3.9' and platform_system == 'Linux'",
+    "tflite-runtime>=2.5; python_version >= '3.9' and python_version < '3.12' and %s" % _ARM32,
+]
+_OPTIONS = {}
+# A 32-bit system on a 64-bit kernel (Raspberry Pi OS on a Pi 4 or 5): the markers see the kernel, and would ask for
+# what it has no wheels of.  Only Python knows; and as no marker can say so, the wheel is one for such systems alone.
+_NARROW = {"aarch64": "linux_armv7l", "arm64": "linux_armv7l", "x86_64": "linux_i686"}
+if sys.maxsize < 1 << 32 and sys.platform == "linux" and platform.machine() in _NARROW:
+    _OPTIONS = {"bdist_wheel": {"plat_name": _NARROW[platform.machine()]}}
+    _ENGINES = ["numpy>=1.16"]
+    if _NARROW[platform.machine()] == "linux_armv7l":
+        _ENGINES = ["numpy>=1.16,<2; python_version < '3.12'", "numpy>=1.16; python_version >= '3.12'",
+                    "tflite-runtime>=2.5; python_version < '3.12'"]
 
 setup(
     name="coral_classify",
@@ -51,16 +72,11 @@ setup(
         "coral_classify.models": ["*.json", "*.tflite", "README.md"],
         "coral_classify.labels": ["*.txt", "README.md"],
     },
-    install_requires=[
-        # tflite-runtime was built for NumPy 1 and dies under NumPy 2 at the first Interpreter.
-        "numpy>=1.16,<2; python_version < '3.9' or " + _ARM32,
-        "numpy>=1.16; python_version >= '3.9' and platform_machine != 'armv7l' and platform_machine != 'armv6l'",
+    install_requires=_ENGINES + [
         "pillow>=7.0",
         "tqdm>=4",      # progress of downloads and of long runs; loaded for these only
-        "ai-edge-litert>=1.1; " + _LITERT,
-        "tflite-runtime>=2.5; python_version < '3.9' and platform_system == 'Linux'",
-        "tflite-runtime>=2.5; python_version >= '3.9' and python_version < '3.12' and (%s)" % _ARM32,
     ],
+    options=_OPTIONS,
     extras_require={
         "test": ["pytest>=7", "hypothesis>=6", "setuptools"],
         "docs": ["mkdocs>=1.6", "mkdocs-material>=9.6", "mkdocstrings[python]>=0.30", "ruff"],
