@@ -1,4 +1,8 @@
-"""Packaging.  ``models`` and ``labels`` are folders of the top level, and travel inside the package."""
+"""Packaging.  ``models`` and ``labels`` are folders of the top level, and travel inside the package.
+
+The version stands in ``coral_classify/__init__.py`` and nowhere else.  There are no project URLs as long as the project
+has no public address.
+"""
 import pathlib
 import platform
 import re
@@ -44,12 +48,27 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.7",
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Intended Audience :: Developers",
+        "Intended Audience :: End Users/Desktop",
+        "License :: OSI Approved :: Apache Software License",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3 :: Only",
+    ] + ["Programming Language :: Python :: 3.%d" % minor for minor in range(7, 14)] + [
+        "Topic :: Multimedia :: Graphics",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+        "Typing :: Typed",
+    ],
+    keywords="coral edgetpu tflite image-classification efficientnet raspberry-pi",
     packages=find_packages(include=["coral_classify", "coral_classify.*"])
     + ["coral_classify.models", "coral_classify.labels"],
     package_dir={"coral_classify.models": "models", "coral_classify.labels": "labels"},
     package_data={
         "coral_classify": ["py.typed"],
-        "coral_classify.testing": ["*.c"],
+        "coral_classify.testing": ["*.c"],      # the simulated driver, compiled where it is used
         "coral_classify.models": ["*.json", "*.tflite", "README.md"],
         "coral_classify.labels": ["*.txt", "README.md"],
     },
@@ -58,7 +77,10 @@ setup(
         "tqdm>=4",      # progress of downloads and of long runs; loaded for these only
     ],
     options=_OPTIONS,
-    extras_require={"test": ["pytest>=7", "hypothesis>=6", "setuptools"]},
+    extras_require={
+        "test": ["pytest>=7", "hypothesis>=6", "setuptools"],
+        "docs": ["mkdocs>=1.6", "mkdocs-material>=9.6", "mkdocstrings[python]>=0.30", "ruff"],
+    },
     entry_points={"console_scripts": ["coral-classify=coral_classify.cli:main"]},
     zip_safe=False,
 )

@@ -31,7 +31,7 @@ _TRIAL = """\
 from coral_classify.engine import open_described
 import numpy
 with open_described(json.loads(sys.argv[1])) as session:
-    session.run(numpy.zeros(session.input.shape, session.input.dtype))
+    session.run_all([numpy.zeros(spec.shape, spec.dtype) for spec in session.inputs])
 print("answered")
 """
 

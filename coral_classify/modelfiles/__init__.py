@@ -2,7 +2,7 @@
 
 Knows the format (FlatBuffers, TFLite's schema and metadata), label files, and the passports of published models.  Knows
 nothing of downloads, engines, devices or pictures.
-May use: errors, types, locations, doors.
+May use: errors, types, locations, doors, reading.
 """
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 from ..doors import on_first_use
 from . import passports
 from .labels import fit_labels, parse_labels, read_labels
-from .modelfile import EDGETPU_OP, ModelFile, compiled_path, read_model, twin_path
+from .modelfile import EDGETPU_OP, ModelFile, NetworkFile, compiled_path, read_model, read_network, twin_path
 from .modellabels import labels_for, named_labels
 from .passports import Passport, Sure
 
 if TYPE_CHECKING:
     from .inspector import Report, inspect
 
-__all__ = ["EDGETPU_OP", "ModelFile", "Passport", "Report", "Sure", "compiled_path", "fit_labels", "inspect",
-           "labels_for", "named_labels", "parse_labels", "passports", "read_labels", "read_model", "twin_path"]
+__all__ = ["EDGETPU_OP", "ModelFile", "NetworkFile", "Passport", "Report", "Sure", "compiled_path", "fit_labels",
+           "inspect", "labels_for", "named_labels", "parse_labels", "passports", "read_labels", "read_model",
+           "read_network", "twin_path"]
 
 # Whoever classifies does not inspect.
 __getattr__ = on_first_use(__name__, {"Report": "inspector", "inspect": "inspector"})
