@@ -18,7 +18,7 @@ BENCH_OPTIONS ?=
 SOURCES := $(shell find coral_classify -name '*.py' -o -name '*.c' -o -name py.typed) \
   $(shell find models labels -maxdepth 1 -type f)
 
-.PHONY: run test test test-arm-environment bench check docs package clean
+.PHONY: run test test-arm test-environment bench check docs package clean
 
 run: $(VENV)/installed
 	$(if $(MODEL),$(BIN)/coral-classify models pull $(MODEL) $(if $(MODELS),--from $(MODELS)))
@@ -82,4 +82,4 @@ $(VENV)/packaged: $(VENV)/bin/python
 	touch $@
 
 clean:
-	rm -rf .venv-* build dist site *.egg-info
+	rm -rf .venv-* .arm build dist site *.egg-info
