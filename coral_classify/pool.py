@@ -229,8 +229,9 @@ def _opened_at_once(opened: Callable[[str], Classifier], names: Sequence[str],
                     apart: bool) -> List[Union[Classifier, DeviceError]]:
     """A classifier for each name, or why its device did not open, in the order of *names*.
 
-    :param apart: each device has a process of its own: then they open side by side, in 2 s and not in 2 s each.  Within
-        one process the driver opens one after another anyway, and a name that leaves the choice open takes what is left.
+    :param apart: each device has a process of its own: then they open side by side, in 2 s and not in 2 s each.
+        Within one process the driver opens one after another anyway, and a name that leaves the choice open takes what
+        is left.
     :raises CoralClassifyError: what is no matter of the device; nothing stays open then
     """
     outcomes: List[Union[Classifier, BaseException, None]] = [None] * len(names)

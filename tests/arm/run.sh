@@ -4,13 +4,14 @@
 #   run.sh armhf|arm64 FOLDER [ARGUMENTS OF PYTEST]     FOLDER: where the root file system lies, or is to be made
 #
 # On Debian: apt install qemu-user-static gcc-arm-linux-gnueabihf gcc-aarch64-linux-gnu python3-pip
+# ai-edge-litert 2.3.0 dies of SIGSEGV in its first interpreter under qemu 7.2; 2.1.0 does not.
 set -eu
 architecture=$1 root=$2
 shift 2
 here=$(cd "$(dirname "$0")" && pwd)
 case $architecture in
   armhf) qemu=qemu-arm-static; triplet=arm-linux-gnueabihf; engine=tflite-runtime==2.14.0; platform=manylinux_2_34_armv7l ;;
-  arm64) qemu=qemu-aarch64-static; triplet=aarch64-linux-gnu; engine=ai-edge-litert; platform=manylinux_2_27_aarch64 ;;
+  arm64) qemu=qemu-aarch64-static; triplet=aarch64-linux-gnu; engine=ai-edge-litert==2.1.0; platform=manylinux_2_27_aarch64 ;;
   *) echo "$0: armhf or arm64, not $architecture"; exit 2 ;;
 esac
 for program in $qemu $triplet-gcc; do
