@@ -9,7 +9,7 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Dict, List, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from .errors import UsageError
 
@@ -63,13 +63,21 @@ def another_python(code: str, *arguments: str) -> Tuple[List[str], Dict[str, str
     :param code: has ``sys``, ``os`` and ``json``, and its arguments in ``sys.argv[1:]``
     :raises UsageError: where there is no interpreter to start; see :func:`interpreter`
     """
-    folders = [os.path.abspath(folder) for folder in sys.path if isinstance(folder, str)]
+    folders = [place for place in map(_absolute, sys.path) if place is not None]
     package = str(Path(__file__).resolve().parent.parent)
     if package not in folders:  # imported by a finder of its own, not from the path
         folders.append(package)
     environment = dict(os.environ)
     environment[_PATH] = json.dumps(folders)
     return [interpreter(), *_flags(), "-c", _BOOTSTRAP + code, *arguments], environment
+
+
+def _absolute(folder: object) -> Optional[str]:
+    """An entry of ``sys.path`` from wherever the other one starts; None for what leads nowhere."""
+    try:
+        return os.path.abspath(folder) if isinstance(folder, str) else None
+    except OSError:     # the current folder, and it is deleted
+        return None
 
 
 def _flags() -> List[str]:

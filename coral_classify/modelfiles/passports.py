@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from ..locations import home, package_folder
+from ..reading import open_regular
 
 __all__ = ["EMBEDDED", "Passport", "Sure", "address", "by_blob", "by_file", "embedded", "embedded_name", "git_blob_id",
            "known", "label_pin", "load_manifest", "own", "own_file"]
@@ -142,7 +143,7 @@ def label_pin(passport: Passport) -> Optional[Dict[str, Any]]:
 
 def git_blob_id(path: Path) -> str:
     """Git's id of a file's content, which pins its bytes: ``sha1("blob " + length + NUL + content)``."""
-    with open(str(path), "rb") as file:
+    with open_regular(path) as file:
         digest = hashlib.sha1(b"blob %d\0" % os.fstat(file.fileno()).st_size)
         for block in iter(lambda: file.read(1 << 20), b""):
             digest.update(block)
