@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
 from ..locations import package_folder
+from ..reading import open_regular
 from .ownpassports import NAME, entries, own_file
 
 __all__ = ["EMBEDDED", "NAME", "Passport", "Sure", "address", "by_blob", "by_file", "embedded", "embedded_name",
@@ -125,7 +126,7 @@ def label_pin(passport: Passport) -> Optional[Dict[str, Any]]:
 
 def git_blob_id(path: Path) -> str:
     """Git's id of a file's content, which pins its bytes: ``sha1("blob " + length + NUL + content)``."""
-    with open(str(path), "rb") as file:
+    with open_regular(path) as file:
         digest = hashlib.sha1(b"blob %d\0" % os.fstat(file.fileno()).st_size)
         for block in iter(lambda: file.read(1 << 20), b""):
             digest.update(block)
