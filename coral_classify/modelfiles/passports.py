@@ -16,6 +16,7 @@ from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
 from ..errors import ModelError
 from ..locations import package_folder
+from ..reading import open_regular
 from .modelfile import read_model, twin_path
 from .ownpassports import NAME, entries, own_file
 
@@ -127,7 +128,7 @@ def label_pin(passport: Passport) -> Optional[Dict[str, Any]]:
 
 def git_blob_id(path: Path) -> str:
     """Git's id of a file's content, which pins its bytes: ``sha1("blob " + length + NUL + content)``."""
-    with open(str(path), "rb") as file:
+    with open_regular(path) as file:
         digest = hashlib.sha1(b"blob %d\0" % os.fstat(file.fileno()).st_size)
         for block in iter(lambda: file.read(1 << 20), b""):
             digest.update(block)
