@@ -2,25 +2,15 @@
 from __future__ import annotations
 
 import logging
-import numbers
 import os
 import time
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Callable,
-    Iterable,
-    Iterator,
-    List,
-    Optional,
-    Sequence,
-    Tuple,
-    Union,
-)
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
+from . import arguments
 from .answers import class_ids, ranked
-from .edgetpu import Options
-from .errors import ModelError, UsageError
+from .edgetpu import Options, match
+from .errors import ModelError
+from .events import ON_DEVICE_LOSS
 from .modelfiles import labels_for, named_labels, passports, read_model
 from .pictures import (
     FITS,
@@ -102,9 +92,24 @@ class Classifier:
             thread of the session's
         :raises UsageError, ModelError, LabelsError, EngineError, DeviceError:
         """
-        if fit not in FITS:
-            raise UsageError("fit must be one of %s, got %r" % (", ".join(FITS), fit))
-        self._fit = fit
+        if not isinstance(model, Session) and model is not None:
+            arguments.file("model", model, "the path or the name of a model, or an open session")
+        labels = arguments.labels(labels)
+        arguments.text("device", device, "auto, cpu, usb, usb:N, pci, pci:N or :N")
+        if device not in ("auto", "cpu"):
+            match(device, [])
+        if engine is not None:
+            arguments.text("engine", engine)
+        if threads is not None:
+            threads = arguments.whole("threads", threads, least=1, most=1024)
+        mean, std = arguments.channels("mean", mean), arguments.channels("std", std)
+        if supervised is not None:
+            supervised = arguments.flag("supervised", supervised)
+        deadline_ms = arguments.number("deadline_ms", deadline_ms, above=0)
+        arguments.choice("on_device_loss", on_device_loss, ON_DEVICE_LOSS)
+        if on_event is not None:
+            arguments.callback("on_event", on_event)
+        self._fit = arguments.choice("fit", fit, FITS)
         self._limits = limits(max_pixels, max_picture_bytes)
         options = Options(performance, usb_always_dfu, usb_max_bulk_in_queue_length).check()
         if isinstance(model, Session):
@@ -225,13 +230,12 @@ class Classifier:
 
         :raises UsageError: for one that cannot be meant
         """
-        if not isinstance(top_k, numbers.Integral) or top_k < 1:
-            raise UsageError("top_k must be at least 1, got %r" % (top_k,))
-        if threshold is not None and not (isinstance(threshold, numbers.Real) and threshold == threshold):
-            raise UsageError("threshold must be a number, got %r" % (threshold,))
-        check_rotate(rotate)
-        return Wanted(min(top_k, self.output.shape[-1]), threshold, self._among(allow, deny),
-                      None if region is None else check_region(region), rotate)
+        top_k = arguments.whole("top_k", top_k, least=1)
+        return Wanted(min(top_k, self.output.shape[-1]),
+                      None if threshold is None else arguments.number("threshold", threshold),
+                      self._among(None if allow is None else arguments.classes("allow", allow),
+                                  None if deny is None else arguments.classes("deny", deny)),
+                      None if region is None else check_region(region), 90 * check_rotate(rotate))
 
     def input_tensors(self, count: int) -> "List[np.ndarray[Any, Any]]":
         """Tensors for :meth:`prepared` to fill; see :meth:`coral_classify.Session.input_tensors`."""
