@@ -18,16 +18,24 @@ from typing import (
     Union,
 )
 
-from . import passports
-from .decode import ranked
+from .answers import class_ids, ranked
 from .edgetpu import Options
 from .errors import ModelError, UsageError
-from .labels import class_ids
-from .modelfile import read_model
-from .modellabels import labels_for, named_labels
-from .normalization import Channels, Normalization, PixelTable, choose
-from .opening import Supervision, find_model, open_first
-from .preprocess import FITS, Picture, check_region, check_rotate, name_of, prepare
+from .modelfiles import labels_for, named_labels, passports, read_model
+from .pictures import (
+    FITS,
+    Channels,
+    Normalization,
+    Picture,
+    PixelTable,
+    check_region,
+    check_rotate,
+    choose,
+    limits,
+    name_of,
+    prepare,
+)
+from .placement import Supervision, find_model, open_first
 from .types import Inferred, Prediction, Preprocessing, Ready, Result, Session, TensorSpec, Wanted
 
 if TYPE_CHECKING:
@@ -59,6 +67,8 @@ class Classifier:
         mean: Optional[Number] = None,
         std: Optional[Number] = None,
         fit: str = "squash",
+        max_pixels: Optional[int] = None,
+        max_picture_bytes: Optional[int] = None,
         performance: Optional[str] = None,
         usb_always_dfu: Optional[bool] = None,
         usb_max_bulk_in_queue_length: Optional[int] = None,
@@ -77,7 +87,11 @@ class Classifier:
         :param threads: CPU threads; None: all cores that this process may use
         :param mean, std: ``(pixel - mean) / std`` is what the network was trained on; one number or three.
             None: from the model's passport, its metadata or its input range
-        :param fit: "squash", "crop" or "pad"; see :func:`coral_classify.preprocess.prepare`
+        :param fit: "squash", "crop" or "pad"; see :func:`coral_classify.pictures.preprocess.prepare`
+        :param max_pixels: of a picture as decoded; larger ones are an :class:`ImageError`.  None:
+            ``CORAL_CLASSIFY_MAX_PIXELS``, else 64 Mi
+        :param max_picture_bytes: of memory for decoding a picture; None: ``CORAL_CLASSIFY_MAX_PICTURE_BYTES``, else
+            384 MiB
         :param performance: clock of a USB device: "low", "medium", "high", "max"
         :param supervised: run engine and driver in a child process that may crash or hang; None: on an Edge
             TPU, and not on the CPU
@@ -91,6 +105,7 @@ class Classifier:
         if fit not in FITS:
             raise UsageError("fit must be one of %s, got %r" % (", ".join(FITS), fit))
         self._fit = fit
+        self._limits = limits(max_pixels, max_picture_bytes)
         options = Options(performance, usb_always_dfu, usb_max_bulk_in_queue_length).check()
         if isinstance(model, Session):
             self._session, file, passport = model, None, None
@@ -228,7 +243,7 @@ class Classifier:
         started = time.perf_counter()
         height, width = self._session.input.shape[1:3]
         prepared = prepare(image, (width, height), fit=self._fit, region=wanted.region, rotate=wanted.rotate,
-                           fill=self._fill)
+                           fill=self._fill, limits=self._limits)
         tensor = self._table.apply(prepared.pixels, into)
         ready = time.perf_counter()
         return Ready(tensor, (ready - started) * 1e3, Preprocessing(

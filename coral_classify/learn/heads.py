@@ -3,9 +3,9 @@
 A head is linear in features of unit length: ``logits = unit(features) @ weights.T + bias``, and their softmax is the
 score.  Two ways to get one:
 
-- :func:`cosine`, weight imprinting (Qi, Brown, Lowe: "Low-Shot Learning with Imprinted Weights", 2018): the weights of a
-  class are the mean direction of its pictures, times :data:`SHARPNESS`.  Right from the first picture on, and no class
-  depends on another.
+- :func:`cosine`, weight imprinting (Qi, Brown, Lowe: "Low-Shot Learning with Imprinted Weights", 2018): the weights of
+  a class are the mean direction of its pictures, times :data:`SHARPNESS`.  Right from the first picture on, and no
+  class depends on another.
 - :func:`softmax_regression`: the minimum of the cross-entropy plus an L2 penalty on the distance of the weights from
   those of :func:`cosine`, so that few pictures change little.  It is convex: one minimum, which Newton's method with
   conjugate gradients finds, with the same result every time.
@@ -18,10 +18,9 @@ import numpy as np
 
 __all__ = ["SHARPNESS", "Head", "cosine", "probabilities", "softmax_regression", "unit"]
 
-SHARPNESS = 20.0        # logit of a picture that looks exactly like its class
+SHARPNESS = 10.0        # logit of a picture that looks exactly like its class
 _TOLERANCE = 1e-4       # of the gradient's length per picture
 _ROUNDS = 50
-Array = "np.ndarray[Any, Any]"
 
 
 class Head(NamedTuple):
