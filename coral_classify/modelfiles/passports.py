@@ -18,9 +18,10 @@ from ..locations import package_folder
 from ..reading import open_regular
 from .ownpassports import NAME, entries, own_file
 
-__all__ = ["EMBEDDED", "NAME", "Passport", "Sure", "address", "by_blob", "by_file", "embedded", "embedded_name",
-           "git_blob_id", "known", "label_pin", "load_manifest", "own", "own_file"]
+__all__ = ["EMBEDDED", "INSIDE", "NAME", "Passport", "Sure", "address", "by_blob", "by_file", "embedded", "embedded_name",
+           "git_blob_id", "inside", "known", "label_pin", "load_manifest", "own", "own_file"]
 
+INSIDE = "coral_classify.json"      # passport of a model of own classes, in the zip behind it
 EMBEDDED = "everyday_objects"       # stem of the files of the model that the package carries
 
 
@@ -117,6 +118,22 @@ def known() -> Tuple[Passport, ...]:
     """All passports: the package's own model, the published ones, the user's."""
     carried = embedded()
     return ((carried,) if carried else ()) + load_manifest() + own()
+
+
+def inside(path: Path) -> Optional[Passport]:
+    """The passport that a model file carries behind itself, as those of own classes do; None if it has none."""
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(str(path)) as archive:
+            entry = json.loads(archive.read(INSIDE).decode("utf-8"))
+        rule = entry["sure"]
+        return Passport(
+            name=path.stem, title=entry["title"], kind="classification", files={}, labels=None, label_offset=0,
+            classes=len(entry["labels"]), mean=None, std=None, notes=entry["notes"],
+            sure=Sure(rule["min_score"], rule["min_margin"], tuple(rule["unsure_labels"])))
+    except Exception:       # no zip, a damaged one, or another's: then nothing is known
+        return None
 
 
 def label_pin(passport: Passport) -> Optional[Dict[str, Any]]:
