@@ -125,6 +125,9 @@ class Classifier:
                     asked.path, passport.title, passport.name.replace("-embedding", ""))
             # Nothing that can be wrong with labels or numbers should wait for a device to open.
             names = labels_for(asked, passport, labels)
+            if names is None and passport is None and asked.features:
+                raise ModelError("model %s: gives features, not classes (%s); use a classifier, or, if these are "
+                                 "classes, name them with --labels (labels= in Python)" % (asked.path, asked.features))
             choose(asked.input, caller=(mean, std))
             watch = Supervision(supervised, deadline_ms, on_device_loss, on_event)
             self._session, file, self.device_reason = open_first(asked, device, engine, threads, options, watch)
