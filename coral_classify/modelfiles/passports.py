@@ -12,12 +12,13 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
-from ..locations import home, package_folder
+from ..locations import package_folder
+from .ownpassports import NAME, entries, own_file
 
-__all__ = ["EMBEDDED", "Passport", "Sure", "address", "by_blob", "by_file", "embedded", "embedded_name", "git_blob_id",
-           "known", "label_pin", "load_manifest", "own", "own_file"]
+__all__ = ["EMBEDDED", "NAME", "Passport", "Sure", "address", "by_blob", "by_file", "embedded", "embedded_name",
+           "git_blob_id", "known", "label_pin", "load_manifest", "own", "own_file"]
 
 EMBEDDED = "everyday_objects"       # stem of the files of the model that the package carries
 
@@ -106,27 +107,9 @@ def embedded_name() -> str:
     return EMBEDDED.replace("_", "-")
 
 
-def own_file(name: str) -> Path:
-    """Where the passport of a model of the user's own lies."""
-    return home() / "passports" / (name + ".json")
-
-
 def own() -> Tuple[Passport, ...]:
-    """The passports of the models that the user added, by name.  A file that cannot be read is left out."""
-    found = []
-    for path in _own_files():
-        try:
-            found.append(_passport(dict(json.loads(path.read_text(encoding="utf-8")), own=True)))
-        except (OSError, ValueError, TypeError):
-            continue
-    return tuple(found)
-
-
-def _own_files() -> List[Path]:
-    try:
-        return sorted(own_file("x").parent.glob("*.json"))
-    except OSError:     # a home that may not be entered
-        return []
+    """The passports of the models that the user added, by name.  A file that can be none is left out."""
+    return tuple(_passport(dict(entry, own=True)) for entry in entries())
 
 
 def known() -> Tuple[Passport, ...]:
