@@ -15,16 +15,17 @@ from typing import Any, Callable, List, NamedTuple, Optional, Tuple, TypeVar, Un
 import numpy as np
 
 from ..errors import ModelError
+from ..reading import open_regular, read_all, why
 from ..types import Quantization, TensorSpec
 from . import structure
 from .flatbuffer import Table, root
 from .labels import parse_labels
 
-__all__ = ["ModelFile", "NetworkFile", "read_model", "read_network", "twin_path", "compiled_path"]
+__all__ = ["ModelFile", "NetworkFile", "read_model", "read_network", "twin_path", "compiled_path", "TYPES"]
 
 EDGETPU_OP = "edgetpu-custom-op"
 # TensorType of the schema -> NumPy; other types are no input or output of an image classifier.
-_DTYPES = {0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 6: "bool", 7: "int16", 9: "int8",
+TYPES = {0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 6: "bool", 7: "int16", 9: "int8",
            10: "float64"}
 _METADATA_NAME = "TFLITE_METADATA"
 _NORMALIZATION_OPTIONS = 1          # in the union ProcessUnitOptions
@@ -83,7 +84,7 @@ def read_network(path: Union[str, "os.PathLike[str]"]) -> NetworkFile:
 
 def _read(path: Path, parse: Callable[[Any, Path, int], Read]) -> Read:
     try:
-        with open(str(path), "rb") as file:
+        with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
             if size == 0:
                 raise ModelError("the file is empty; copy or download it again")
@@ -93,8 +94,10 @@ def _read(path: Path, parse: Callable[[Any, Path, int], Read]) -> Read:
         raise ModelError("model %s: %s" % (path, exc)) from exc
     except FileNotFoundError as exc:
         raise ModelError("model %s: no such file" % path) from exc
-    except (OSError, ValueError) as exc:
-        raise ModelError("model %s: cannot be read: %s" % (path, getattr(exc, "strerror", None) or exc)) from exc
+    except OSError as exc:
+        raise ModelError("model %s: %s" % (path, why(exc))) from exc
+    except ValueError as exc:       # a name that cannot be one
+        raise ModelError("model %s: cannot be read: %s" % (path, exc)) from exc
 
 
 def _parse_network(buffer: Any, path: Path, size: int) -> NetworkFile:
@@ -140,7 +143,7 @@ def _parse(buffer: Any, path: Path, size: int) -> ModelFile:
 
 def _spec(tensor: Table, role: str) -> TensorSpec:
     kind = tensor.scalar(1, "int8")
-    if kind not in _DTYPES:
+    if kind not in TYPES:
         raise ModelError("the %s has TFLite type %d; an image classifier has uint8, int8 or float32" % (role, kind))
     quantization = tensor.table(4)
     scales = quantization.numbers(2, "float32") if quantization else ()
@@ -150,7 +153,7 @@ def _spec(tensor: Table, role: str) -> TensorSpec:
     scale = float(scales[0]) if scales else 0.0
     zero_point = int(zero_points[0]) if zero_points else 0
     shape = tensor.numbers(0, "int32")
-    dtype = np.dtype(_DTYPES[kind])
+    dtype = np.dtype(TYPES[kind])
     if dtype not in (np.dtype("uint8"), np.dtype("int8"), np.dtype("float32")):
         raise ModelError("the %s is %s; uint8, int8 and float32 are supported" % (role, dtype))
     if not 0.0 <= scale < float("inf"):
@@ -218,8 +221,8 @@ def _labels(graph: Table, path: Path) -> Optional[Tuple[str, ...]]:
     try:
         with zipfile.ZipFile(str(path)) as archive:
             for name in names:
-                if archive.getinfo(name).file_size <= _LABELS_LIMIT:
-                    return parse_labels(archive.read(name), source="%s in %s" % (name, path))
+                with archive.open(name) as file:        # what it says of its size need not be true
+                    return parse_labels(read_all(file, _LABELS_LIMIT), source="%s in %s" % (name, path))
     except Exception:   # a damaged archive raises zipfile's, zlib's and struct's errors, EOFError and more
         pass
     return None

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
 from ..locations import package_folder
+from ..reading import open_regular
 from .ownpassports import NAME, entries, own_file
 
-__all__ = ["EMBEDDED", "NAME", "Passport", "Sure", "address", "by_blob", "by_file", "embedded", "embedded_name",
-           "git_blob_id", "known", "label_pin", "load_manifest", "own", "own_file"]
+__all__ = ["EMBEDDED", "INSIDE", "NAME", "Passport", "Sure", "address", "by_blob", "by_file", "embedded", "embedded_name",
+           "git_blob_id", "inside", "known", "label_pin", "load_manifest", "own", "own_file"]
 
+INSIDE = "coral_classify.json"      # passport of a model of own classes, in the zip behind it
 EMBEDDED = "everyday_objects"       # stem of the files of the model that the package carries
 
 
@@ -118,6 +120,22 @@ def known() -> Tuple[Passport, ...]:
     return ((carried,) if carried else ()) + load_manifest() + own()
 
 
+def inside(path: Path) -> Optional[Passport]:
+    """The passport that a model file carries behind itself, as those of own classes do; None if it has none."""
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(str(path)) as archive:
+            entry = json.loads(archive.read(INSIDE).decode("utf-8"))
+        rule = entry["sure"]
+        return Passport(
+            name=path.stem, title=entry["title"], kind="classification", files={}, labels=None, label_offset=0,
+            classes=len(entry["labels"]), mean=None, std=None, notes=entry["notes"],
+            sure=Sure(rule["min_score"], rule["min_margin"], tuple(rule["unsure_labels"])))
+    except Exception:       # no zip, a damaged one, or another's: then nothing is known
+        return None
+
+
 def label_pin(passport: Passport) -> Optional[Dict[str, Any]]:
     """git_blob and sha256 of a passport's label file; None if it has no pin."""
     return passport.label_pin or _manifest()["labels"].get(passport.labels)
@@ -125,7 +143,7 @@ def label_pin(passport: Passport) -> Optional[Dict[str, Any]]:
 
 def git_blob_id(path: Path) -> str:
     """Git's id of a file's content, which pins its bytes: ``sha1("blob " + length + NUL + content)``."""
-    with open(str(path), "rb") as file:
+    with open_regular(path) as file:
         digest = hashlib.sha1(b"blob %d\0" % os.fstat(file.fileno()).st_size)
         for block in iter(lambda: file.read(1 << 20), b""):
             digest.update(block)

@@ -238,7 +238,7 @@ class Keeper:
             self._dying = True
         trouble = self._accused or self._cause_of_death(child, "during work")
         child.bury()
-        decision = self._health.failed(time.monotonic())
+        decision = self._health.failed(time.monotonic(), child.answers)
         self.losses += 1
         self._tell_loss(trouble, decision)
         self._set_away(trouble)
