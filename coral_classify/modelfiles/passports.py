@@ -18,8 +18,8 @@ from ..locations import package_folder
 from ..reading import open_regular
 from .ownpassports import NAME, entries, own_file
 
-__all__ = ["EMBEDDED", "INSIDE", "NAME", "Passport", "Sure", "address", "by_blob", "by_file", "embedded", "embedded_name",
-           "git_blob_id", "inside", "known", "label_pin", "load_manifest", "own", "own_file"]
+__all__ = ["EMBEDDED", "INSIDE", "NAME", "Passport", "Sure", "address", "by_blob", "by_file", "embedded",
+           "embedded_name", "git_blob_id", "inside", "known", "label_pin", "load_manifest", "own", "own_file"]
 
 INSIDE = "coral_classify.json"      # passport of a model of own classes, in the zip behind it
 EMBEDDED = "everyday_objects"       # stem of the files of the model that the package carries
