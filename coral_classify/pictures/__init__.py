@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from .normalization import Channels, Normalization, PixelTable, choose
 from .preprocess import FITS, Picture, Prepared, check_region, check_rotate, name_of, prepare
+from .views import VIEWS, view_of
 
-__all__ = ["Channels", "FITS", "Normalization", "Picture", "PixelTable", "Prepared", "check_region", "check_rotate",
-           "choose", "name_of", "prepare"]
+__all__ = ["Channels", "FITS", "Normalization", "Picture", "PixelTable", "Prepared", "VIEWS", "check_region",
+           "check_rotate", "choose", "name_of", "prepare", "view_of"]
