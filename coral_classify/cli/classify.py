@@ -2,10 +2,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import List
 
 from . import COMMANDS
+from .hint import show_once
 from .options import add_options, guarded
 
 __all__ = ["main"]
@@ -17,9 +17,8 @@ def main(argv: List[str]) -> int:
     from .many import run
 
     code = guarded(args, run)
-    if code < 2 and args.model is None and not args.json:
-        print("coral-classify: the package's own model knows 73 kinds of things; for 1000: coral-classify models "
-              "pull efficientnet-edgetpu-s, then --model efficientnet-edgetpu-s", file=sys.stderr)
+    if code == 0 and args.model is None and not args.json:
+        show_once()
     return code
 
 
