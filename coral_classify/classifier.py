@@ -35,6 +35,7 @@ from .pictures import (
     limits,
     name_of,
     prepare,
+    view_of,
 )
 from .placement import Supervision, find_model, open_features, open_first
 from .types import Inferred, Prediction, Preprocessing, Ready, Result, Session, TensorSpec, Wanted
@@ -297,8 +298,13 @@ class Classifier:
         :raises EngineError, DeviceError, SessionClosed:
         """
         started = time.perf_counter()
-        output = self._session.run(ready.tensor) if then is None else self._session.run(ready.tensor, then.tensor)
-        return Inferred(output, self._session.answer, (time.perf_counter() - started) * 1e3)
+        rule = self._sure
+        # With other views to ask for, the next run is not that of the next picture.
+        output = (self._session.run(ready.tensor) if then is None or rule is not None and rule.views
+                  else self._session.run(ready.tensor, then.tensor))
+        answer = self._session.answer
+        sure = None if rule is None else self._is_sure(rule, ready, output)
+        return Inferred(output, answer, (time.perf_counter() - started) * 1e3, sure)
 
     def result(self, image: Picture, ready: Ready, inferred: Inferred, wanted: Wanted) -> Result:
         """The third step: the output, ranked and named."""
@@ -313,7 +319,7 @@ class Classifier:
             preprocess_ms=ready.preprocess_ms,
             inference_ms=inferred.inference_ms,
             recovered=inferred.answer.recovered,
-            sure=None if self._sure is None else self._is_sure(self._sure, inferred.output, best),
+            sure=None if inferred.sure is None else inferred.sure and self._is_shown(inferred.output, best),
             preprocessing=ready.preprocessing,
         )
 
@@ -321,11 +327,20 @@ class Classifier:
         """The result for a picture that could not be classified."""
         return Result(name_of(image), self.model, self.device, self.device_reason, (), 0.0, 0.0, error=str(exc))
 
-    def _is_sure(self, rule: passports.Sure, output: "np.ndarray[Any, Any]", shown: List[Tuple[int, float]]) -> bool:
-        """Whether the best answer of all classes is one to rely on, and is what the caller sees."""
-        best = ranked(output, self._session.output.quantization, k=2)
-        return (bool(shown) and shown[0][0] == best[0][0]
-                and rule.holds([(self._label(i), score) for i, score in best]))
+    def _is_sure(self, rule: passports.Sure, ready: Ready, output: "np.ndarray[Any, Any]") -> bool:
+        """Whether the best answer of all classes is one to rely on: the other views are asked only if it may be."""
+        best = self._best(output)
+        if not rule.holds([(self._label(i), score) for i, score in best]):
+            return False
+        views = (self._best(self._session.run(view_of(ready.tensor, view)))[0] for view in rule.views)
+        return all(first == best[0][0] and score >= rule.min_score for first, score in views)
+
+    def _best(self, output: "np.ndarray[Any, Any]") -> List[Tuple[int, float]]:
+        return ranked(output, self._session.output.quantization, k=2)
+
+    def _is_shown(self, output: "np.ndarray[Any, Any]", shown: List[Tuple[int, float]]) -> bool:
+        """Whether the best of all classes is the best that the caller sees."""
+        return bool(shown) and shown[0][0] == self._best(output)[0][0]
 
     def close(self) -> None:
         """Release the model and the device.  May be called twice."""

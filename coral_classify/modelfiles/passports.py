@@ -28,11 +28,15 @@ EMBEDDED = "everyday_objects"       # stem of the files of the model that the pa
 
 
 class Sure(NamedTuple):
-    """When an answer of this model is to be relied on; chosen on photographs, see models/README.md."""
+    """When an answer of this model is to be relied on; chosen on photographs, see models/README.md.
+
+    The answer to the picture must hold, and the same class must reach ``min_score`` in other views of it.
+    """
 
     min_score: float
     min_margin: float               # to the second
     unsure_labels: Tuple[str, ...]  # answers that say "I do not know"
+    views: Tuple[str, ...] = ()     # names of :func:`coral_classify.pictures.view_of`; each costs an inference
 
     def holds(self, best: Sequence[Tuple[str, float]]) -> bool:
         """:param best: (label, score) of the best two of all classes"""
@@ -104,7 +108,8 @@ def embedded() -> Optional[Passport]:
     return _passport(dict(
         entry, input_size=entry["input"][0], accuracy={"top1_quantized": round(100 * figures["top1"], 1)},
         files={"cpu": {"name": entry["file"], "git_blob": entry["git_blob"], "sha256": entry["sha256"]}},
-        sure=Sure(rule["min_score"], rule["min_margin"], tuple(rule["unsure_labels"]))))
+        sure=Sure(rule["min_score"], rule["min_margin"], tuple(rule["unsure_labels"]),
+                  tuple(rule.get("views", ())))))
 
 
 def embedded_name() -> str:
