@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import os
 import re
+import sys
 import threading
 import traceback
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
@@ -20,7 +21,7 @@ from .errors import EngineError, EngineNotFound, ModelError, UsageError
 from .modelfile import ModelFile
 from .types import Session
 
-__all__ = ["ENGINES", "Engine", "EngineSession", "load_engine", "open_session", "usable_cores"]
+__all__ = ["ENGINES", "Engine", "EngineSession", "load_engine", "open_interpreter", "open_session", "usable_cores"]
 
 # In order of preference: litert runs uint8 networks an order of magnitude faster on the CPU.
 _MODULES = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}
@@ -71,7 +72,7 @@ def _import(name: str) -> Engine:
         spec = importlib.util.find_spec(module)
     except (ImportError, ValueError):
         spec = None
-    if spec is None:
+    if spec is None or getattr(spec.loader, "serves_programs", False):  # coral_classify.compat gives it to programs
         raise EngineNotFound("%s is not installed" % name)
     if not _works_with_numpy(name):
         # Importing it would print a page of tracebacks and fail at the first Interpreter with a SystemError.
@@ -105,6 +106,22 @@ def _installed_version(name: str) -> str:
             if found:
                 return found.group(1)
     return ""
+
+
+def open_interpreter(name: Optional[str] = None, resolver: str = "AUTO", **arguments: Any) -> Any:
+    """A runtime's bare ``Interpreter``, for whoever keeps other promises than a :class:`Session`.
+
+    :param name: of the engine, as for :func:`load_engine`
+    :param resolver: name of the runtime's ``OpResolverType``
+    :param arguments: of the runtime's constructor; one that this version has not got is left out where it is None
+    :raises EngineNotFound: without a TFLite runtime that works
+    :raises Exception: whatever the runtime raises
+    """
+    interpreter = load_engine(name).interpreter
+    if resolver != "AUTO":
+        module = sys.modules[interpreter.__module__]
+        arguments["experimental_op_resolver_type"] = module.OpResolverType[resolver]
+    return interpreter(**{key: value for key, value in arguments.items() if value is not None})
 
 
 def usable_cores() -> int:
