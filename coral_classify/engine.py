@@ -12,14 +12,14 @@ import re
 import sys
 import threading
 import traceback
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from . import edgetpu, reasons
 from .errors import EngineError, EngineNotFound, ModelError, UsageError
-from .modelfile import ModelFile
-from .types import Session
+from .modelfile import ModelFile, NetworkFile
+from .types import Quantization, Session, TensorSpec, filled
 
 __all__ = ["ENGINES", "Engine", "EngineSession", "load_engine", "open_interpreter", "open_session", "usable_cores"]
 
@@ -140,11 +140,19 @@ def usable_cores() -> int:
 
 
 class EngineSession(Session):
-    """A model loaded into a TFLite interpreter, on the CPU or behind an Edge TPU delegate."""
+    """A model loaded into a TFLite interpreter, on the CPU or behind an Edge TPU delegate.
 
-    def __init__(self, model: ModelFile, engine: Engine, *, threads: int,
+    Its one verb for :meth:`Session.call` is ``"tensors"``: name, place in the graph and every parameter of
+    quantization of each input and output.
+    """
+
+    def __init__(self, model: Union[ModelFile, NetworkFile], engine: Engine, *, threads: int,
                  delegate: Optional["edgetpu.Delegate"] = None) -> None:
-        """:raises EngineError: if the runtime refuses the model"""
+        """
+        :param model: a classifier, whose file told its tensors, or a network whose tensors the engine tells
+        :raises EngineError: if the runtime refuses the model
+        :raises ModelError: for a network with a tensor of text
+        """
         self.engine = engine
         self._delegate = delegate
         self._interpreter: Any = None
@@ -153,8 +161,9 @@ class EngineSession(Session):
                 model_path=str(model.path), num_threads=threads,
                 experimental_delegates=[delegate] if delegate else None)
             self._interpreter.allocate_tensors()
-            self._input_index = int(self._interpreter.get_input_details()[0]["index"])
-            self._output_index = int(self._interpreter.get_output_details()[0]["index"])
+            inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+            self._input_places = [int(details["index"]) for details in inputs]
+            self._output_places = [int(details["index"]) for details in outputs]
         except BaseException as exc:
             traceback.clear_frames(exc.__traceback__)   # they hold an interpreter that failed in its constructor
             self._release()
@@ -162,18 +171,40 @@ class EngineSession(Session):
                 raise
             raise EngineError("model %s: %s %s cannot load it: %s" % (
                 model.path, engine.name, engine.version, str(exc) or type(exc).__name__)) from exc
-        super().__init__(model.input, model.output, device=delegate.device if delegate else "cpu")
+        try:
+            if isinstance(model, ModelFile):
+                specs = [model.input], [model.output]
+            else:
+                specs = [_spec(details, model) for details in inputs], [_spec(details, model) for details in outputs]
+            super().__init__(*specs, device=delegate.device if delegate else "cpu")
+        except BaseException:
+            self._release()
+            raise
         if delegate:
             edgetpu.close_at_exit(self)
 
-    def _run(self, tensor: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+    def _run_all(
+        self,
+        tensors: "Sequence[np.ndarray[Any, Any]]",
+        then: "Optional[Sequence[np.ndarray[Any, Any]]]",
+        into: "Optional[Sequence[np.ndarray[Any, Any]]]",
+    ) -> "Tuple[np.ndarray[Any, Any], ...]":
         try:
-            self._interpreter.set_tensor(self._input_index, tensor)
+            for place, tensor in zip(self._input_places, tensors):
+                self._interpreter.set_tensor(place, tensor)
             self._interpreter.invoke()
-            output = self._interpreter.get_tensor(self._output_index)   # a copy
+            # Copies; and in the shape that was declared: a classifier's (1, 1, 1, N) is (1, N).
+            outputs = [np.asarray(self._interpreter.get_tensor(place)).reshape(spec.shape)
+                       for place, spec in zip(self._output_places, self.outputs)]
         except (RuntimeError, ValueError) as exc:
             raise EngineError("%s failed during an inference: %s" % (self.engine.name, exc)) from exc
-        return np.asarray(output).reshape(self.output.shape)
+        return filled(into, outputs)
+
+    def _call(self, verb: str, plain: Dict[str, Any]) -> Any:
+        if verb != "tensors" or plain:
+            return super()._call(verb, plain)
+        return {"inputs": [_plain(details) for details in self._interpreter.get_input_details()],
+                "outputs": [_plain(details) for details in self._interpreter.get_output_details()]}
 
     def _close(self) -> None:
         self._release()
@@ -193,8 +224,29 @@ class EngineSession(Session):
             self.close()
 
 
+def _spec(details: Dict[str, Any], model: NetworkFile) -> TensorSpec:
+    dtype = np.dtype(details["dtype"])
+    if dtype.kind not in "biufc":
+        raise ModelError("model %s: the tensor %r holds text; numbers are supported" % (model.path, details["name"]))
+    scale, zero_point = details["quantization"]
+    return TensorSpec(tuple(int(extent) for extent in details["shape"]), dtype,
+                      Quantization(float(scale), int(zero_point)))
+
+
+def _plain(details: Dict[str, Any]) -> Dict[str, Any]:
+    """The engine's description of a tensor, in types that JSON knows."""
+    plain: Dict[str, Any] = {"name": str(details["name"]), "index": int(details["index"]),
+                             "dtype": np.dtype(details["dtype"]).name}
+    for name in ("shape", "shape_signature"):
+        plain[name] = np.asarray(details.get(name, details["shape"])).tolist()
+    plain["quantization"] = [float(details["quantization"][0]), int(details["quantization"][1])]
+    parameters = details.get("quantization_parameters", {})
+    plain["quantization_parameters"] = {name: np.asarray(value).tolist() for name, value in parameters.items()}
+    return plain
+
+
 def open_session(
-    model: ModelFile,
+    model: Union[ModelFile, NetworkFile],
     *,
     device: str = "cpu",
     engine: Optional[str] = None,
@@ -203,9 +255,10 @@ def open_session(
 ) -> Session:
     """Load *model* on exactly this device.
 
+    :param model: a classifier, or any network
     :param device: "cpu", or an Edge TPU: "auto", "usb", "usb:N", "pci", "pci:N", ":N"
     :param threads: CPU threads; None: all cores that this process may use
-    :raises ModelError: for a compiled file on the CPU, or a plain one on an Edge TPU
+    :raises ModelError: for a compiled file on the CPU, or a plain classifier on an Edge TPU
     :raises EngineNotFound: without a TFLite runtime that works
     :raises EngineError: if the runtime refuses the model
     :raises DeviceError: if the Edge TPU cannot be opened
@@ -217,7 +270,7 @@ def open_session(
             raise ModelError("model %s: is compiled for the Edge TPU and cannot run on the CPU; use its CPU twin"
                              % model.path)
         return EngineSession(model, load_engine(engine), threads=threads or usable_cores())
-    if not model.compiled:
+    if not model.compiled and isinstance(model, ModelFile):     # any other network may: it runs behind the delegate
         raise ModelError("model %s: is not compiled for the Edge TPU; use the file whose name ends in _edgetpu"
                          % model.path)
     runtime = load_engine(engine)
@@ -231,11 +284,12 @@ def open_session(
         raise reasons.refused_model(delegate.device, edgetpu.version(), "%s %s" % runtime[:2], str(exc)) from exc
 
 
-def _check_pairing(runtime: Engine, model: ModelFile, device: str, options: "edgetpu.Options") -> None:
+def _check_pairing(runtime: Engine, model: Union[ModelFile, NetworkFile], device: str,
+                   options: "edgetpu.Options") -> None:
     from . import pairing  # processes and files that nothing on the CPU needs
 
     version = edgetpu.version()
     if not pairing.proven(version):
         pairing.check(edgetpu.library_name(), version, "%s %s" % runtime[:2], {
             "model": os.path.abspath(str(model.path)), "device": device, "engine": runtime.name, "threads": 1,
-            "options": options._asdict()})
+            "options": options._asdict(), "any_network": isinstance(model, NetworkFile)})

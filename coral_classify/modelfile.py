@@ -10,7 +10,7 @@ import math
 import mmap
 import os
 from pathlib import Path
-from typing import Any, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, Callable, List, NamedTuple, Optional, Tuple, TypeVar, Union
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from .flatbuffer import Table, root
 from .labels import parse_labels
 from .types import Quantization, TensorSpec
 
-__all__ = ["ModelFile", "read_model", "twin_path", "compiled_path"]
+__all__ = ["ModelFile", "NetworkFile", "read_model", "read_network", "twin_path", "compiled_path"]
 
 EDGETPU_OP = "edgetpu-custom-op"
 # TensorType of the schema -> NumPy; other types are no input or output of an image classifier.
@@ -29,6 +29,9 @@ _METADATA_NAME = "TFLITE_METADATA"
 _NORMALIZATION_OPTIONS = 1          # in the union ProcessUnitOptions
 _AXIS_LABELS = 2                    # AssociatedFileType.TENSOR_AXIS_LABELS
 _LABELS_LIMIT = 16 << 20            # bytes of an embedded label file, against zip bombs
+
+
+Read = TypeVar("Read")
 
 
 class ModelFile(NamedTuple):
@@ -41,6 +44,13 @@ class ModelFile(NamedTuple):
     labels: Optional[Tuple[str, ...]]                   # from the metadata
     normalization: Optional[Tuple[Tuple[float, ...], Tuple[float, ...]]]    # (means, stds) from the metadata
     size: int                                           # bytes
+
+
+class NetworkFile(NamedTuple):
+    """Any network on disk, whatever its inputs and outputs are; the engine tells them."""
+
+    path: Path
+    compiled: bool      # as of ModelFile
 
 
 def twin_path(path: Path) -> Path:
@@ -59,14 +69,25 @@ def read_model(path: Union[str, "os.PathLike[str]"]) -> ModelFile:
 
     :raises ModelError: missing, empty, truncated, not a ``.tflite``, or not an image classifier
     """
-    path = Path(path)
+    return _read(Path(path), _parse)
+
+
+def read_network(path: Union[str, "os.PathLike[str]"]) -> NetworkFile:
+    """Read and check the file of any network, classifier or not.
+
+    :raises ModelError: missing, empty, truncated, or not a ``.tflite``
+    """
+    return _read(Path(path), _parse_network)
+
+
+def _read(path: Path, parse: Callable[[Any, Path, int], Read]) -> Read:
     try:
         with open(str(path), "rb") as file:
             size = os.fstat(file.fileno()).st_size
             if size == 0:
                 raise ModelError("the file is empty; copy or download it again")
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as buffer:
-                return _parse(buffer, path, size)
+                return parse(buffer, path, size)
     except ModelError as exc:
         raise ModelError("model %s: %s" % (path, exc)) from exc
     except FileNotFoundError as exc:
@@ -75,14 +96,28 @@ def read_model(path: Union[str, "os.PathLike[str]"]) -> ModelFile:
         raise ModelError("model %s: cannot be read: %s" % (path, getattr(exc, "strerror", None) or exc)) from exc
 
 
-def _parse(buffer: Any, path: Path, size: int) -> ModelFile:
+def _parse_network(buffer: Any, path: Path, size: int) -> NetworkFile:
+    model, _ = _model_and_graph(buffer)
+    _check_buffers(model, size)
+    return NetworkFile(path, _is_compiled(model))
+
+
+def _model_and_graph(buffer: Any) -> Tuple[Table, Table]:
     if bytes(buffer[4:8]) != b"TFL3":
         raise ModelError("not a TFLite model (no TFL3 mark at byte 4); give a .tflite file")
     model = root(buffer, b"TFL3")
     graphs = list(model.tables(2))
     if not graphs:
         raise ModelError("holds no graph; it is truncated or damaged")
-    graph = graphs[0]
+    return model, graphs[0]
+
+
+def _is_compiled(model: Table) -> bool:
+    return any(code.string(1) == EDGETPU_OP for code in model.tables(1))
+
+
+def _parse(buffer: Any, path: Path, size: int) -> ModelFile:
+    model, graph = _model_and_graph(buffer)
     tensors = list(graph.tables(0))
     inputs, outputs = (graph.numbers(number, "int32") for number in (1, 2))
     if len(inputs) != 1 or len(outputs) != 1:
@@ -96,7 +131,7 @@ def _parse(buffer: Any, path: Path, size: int) -> ModelFile:
         path=path,
         input=_input_spec(_spec(tensors[inputs[0]], "input")),
         output=_output_spec(_spec(tensors[outputs[0]], "output")),
-        compiled=any(code.string(1) == EDGETPU_OP for code in model.tables(1)),
+        compiled=_is_compiled(model),
         labels=labels,
         normalization=normalization,
         size=size,

@@ -37,7 +37,7 @@ sys.path[:] = order["path"]
 from coral_classify.worker import open_described
 import numpy
 with open_described(order["session"]) as session:
-    session.run(numpy.zeros(session.input.shape, session.input.dtype))
+    session.run_all([numpy.zeros(spec.shape, spec.dtype) for spec in session.inputs])
 print("answered")
 """
 

@@ -16,7 +16,7 @@ import socket
 import sys
 import threading
 from pathlib import Path
-from typing import Any, Callable, Dict, List, NoReturn, Optional
+from typing import Any, Callable, Dict, List, NoReturn, Optional, Tuple
 
 import numpy as np
 
@@ -82,39 +82,51 @@ def _serve(wire: channel.Wire) -> None:
         try:
             if order["prove"]:
                 # A device that came back must answer once before a picture is entrusted to it.
-                session.run(np.zeros(session.input.shape, session.input.dtype))
+                session.run_all([np.zeros(spec.shape, spec.dtype) for spec in session.inputs])
         except BaseException as exc:
             wire.send(channel.FAILED, 0, channel.error_to_json(exc))
             return
         ready = {
             "device": session.device,
-            "input": channel.spec_to_json(session.input),
-            "output": channel.spec_to_json(session.output),
+            "inputs": [channel.spec_to_json(spec) for spec in session.inputs],
+            "outputs": [channel.spec_to_json(spec) for spec in session.outputs],
         }
         wire.send(channel.READY, 0, json.dumps(ready).encode("ascii"))
-        tensors: "Dict[int, List[np.ndarray[Any, Any]]]" = {}  # by memory
+        memories: "Dict[int, List[Tuple[np.ndarray[Any, Any], ...]]]" = {}  # by number: sets of tensors
         while True:
             frame = wire.receive()
             if frame.kind == channel.QUIT:
                 break
             if frame.kind == channel.TAKE:
-                slots = json.loads(frame.payload.decode("ascii"))
-                tensors[frame.number] = mapped(frame.descriptor, session.input, slots)
+                memories[frame.number] = mapped(frame.descriptor, channel.layout_from_payload(frame.payload))
                 os.close(frame.descriptor)
             elif frame.kind == channel.DROP:
-                del tensors[frame.number]
+                del memories[frame.number]
             else:
-                memory, slot = channel.place_from_payload(frame.payload)
-                _run(session, tensors[memory][slot], wire, frame.number)
+                try:
+                    if frame.kind == channel.CALL:
+                        payload = _call(session, frame.payload)
+                    else:
+                        payload = _run(session, [memories[memory][slot][position] for memory, slot, position
+                                                 in channel.places_from_payload(frame.payload)])
+                except Exception as exc:
+                    wire.send(channel.FAILED, frame.number, channel.error_to_json(exc))
+                else:
+                    wire.send(channel.DONE, frame.number, payload)
 
 
-def _run(session: Session, tensor: "np.ndarray[Any, Any]", wire: channel.Wire, number: int) -> None:
-    try:
-        output = session.run(tensor)
-    except Exception as exc:
-        wire.send(channel.FAILED, number, channel.error_to_json(exc))
-    else:
-        wire.send(channel.DONE, number, output.tobytes())
+def _run(session: Session, tensors: "List[np.ndarray[Any, Any]]") -> bytes:
+    """The outputs; nothing where *tensors* holds places for them, too."""
+    inputs = len(session.inputs)
+    if len(tensors) == inputs:
+        return channel.outputs_to_payload(session.run_all(tensors))
+    session.run_all(tensors[:inputs], into=tensors[inputs:])
+    return b""
+
+
+def _call(session: Session, payload: bytes) -> bytes:
+    order = json.loads(payload.decode("ascii"))
+    return json.dumps(session.call(order["verb"], **order["plain"])).encode("ascii")
 
 
 def describe(
@@ -124,10 +136,12 @@ def describe(
     engine: Optional[str] = None,
     threads: Optional[int] = None,
     options: Optional[Dict[str, Any]] = None,
+    any_network: bool = False,
 ) -> Dict[str, Any]:
     """A session to be opened, in plain types that travel as JSON.
 
     :param model: path of the compiled file for an Edge TPU, of the plain one for the CPU
+    :param any_network: not only a classifier: the engine tells its inputs and outputs
     :param options: fields of :class:`coral_classify.edgetpu.Options`
     """
     # The worker's current folder is not ours if ours changes before it is started anew.
@@ -137,6 +151,7 @@ def describe(
         "engine": engine,
         "threads": threads,
         "options": dict(options or {}),
+        "any_network": any_network,
     }
 
 
@@ -146,13 +161,13 @@ def open_described(description: Dict[str, Any]) -> Session:
     from . import edgetpu
     from .edgetpu import Options
     from .engine import open_session
-    from .modelfile import read_model
+    from .modelfile import read_model, read_network
 
     # What the driver says while it opens reaches the parent, through this process's standard error.
     edgetpu.talkative = True
     told = description["options"]
     return open_session(
-        read_model(Path(description["model"])),
+        (read_network if description.get("any_network") else read_model)(Path(description["model"])),
         device=description["device"],
         engine=description["engine"],
         threads=description["threads"],

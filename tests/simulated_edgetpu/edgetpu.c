@@ -257,11 +257,28 @@ static int op_invoke(void *c, void *n) {
   return 0;
 }
 
+/* What the compiler made of a network; the rest is left to the CPU, as by the real driver.  NULL: nothing. */
+static int_array *compiled_nodes(context *ctx, const int_array *plan) {
+  static int_array *chosen = NULL;      /* the runtime copies it */
+  int i;
+  chosen = realloc(chosen, sizeof *chosen + plan->size * sizeof(int));
+  chosen->size = 0;
+  for (i = 0; i < plan->size; i++) {
+    node *op;
+    old_registration *registered;
+    if (ctx->get_node(ctx, plan->data[i], &op, (void **)&registered) == 0 && registered->custom_name
+        && strcmp(registered->custom_name, "edgetpu-custom-op") == 0)
+      chosen->data[chosen->size++] = plan->data[i];
+  }
+  return chosen->size ? chosen : NULL;
+}
+
 static int claim(void *c, void *self) {
   context *ctx = c;
   int_array *plan;
   old_registration base = {op_init, op_free, op_prepare, op_invoke, NULL, 32, "edgetpu-custom-op", 1};
   if (ctx->get_execution_plan(c, &plan)) return 1;
+  if (!(plan = compiled_nodes(ctx, plan))) return 0;
   if (strcmp(set("SIM_ABI", "new"), "2020") == 0) raise(SIGSEGV);
   if (strcmp(set("SIM_ABI", "new"), "old") == 0) {
     dirty_registration dirty;
