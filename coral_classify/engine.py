@@ -21,7 +21,7 @@ from .errors import EngineError, EngineNotFound, ModelError, UsageError
 from .modelfile import ModelFile, NetworkFile
 from .types import Quantization, Session, TensorSpec, filled
 
-__all__ = ["ENGINES", "Engine", "EngineSession", "load_engine", "open_interpreter", "open_session", "usable_cores"]
+__all__ = ["ENGINES", "Engine", "EngineSession", "load_engine", "open_interpreter", "open_plugin", "open_session", "usable_cores"]
 
 # In order of preference: litert runs uint8 networks an order of magnitude faster on the CPU.
 _MODULES = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}
@@ -122,6 +122,18 @@ def open_interpreter(name: Optional[str] = None, resolver: str = "AUTO", **argum
         module = sys.modules[interpreter.__module__]
         arguments["experimental_op_resolver_type"] = module.OpResolverType[resolver]
     return interpreter(**{key: value for key, value in arguments.items() if value is not None})
+
+
+def open_plugin(library: str, options: Optional[Dict[Any, Any]] = None) -> Any:
+    """A delegate that is no Edge TPU's, as the runtime makes it.
+
+    :raises ValueError, OSError: if it cannot be loaded
+    """
+    module = sys.modules[load_engine().interpreter.__module__]
+    try:
+        return module.Delegate(library, options)
+    except ValueError as exc:
+        raise ValueError("Failed to load delegate from %s\n%s" % (library, exc)) from exc
 
 
 def usable_cores() -> int:

@@ -5,14 +5,14 @@ So views of them stay valid for ever, where the runtime forbids to keep one.
 """
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Tuple
 
 import numpy as np
 
 from ..engine import open_interpreter
 from .details import Details, Layout, alike, layout_of
 
-__all__ = ["LocalHost"]
+__all__ = ["Arrays", "LocalHost"]
 
 Arrays = Dict[int, "np.ndarray[Any, Any]"]
 
@@ -27,6 +27,7 @@ class LocalHost:
     device = "cpu"
 
     def __init__(self, **arguments: Any) -> None:
+        self._delegate: Any = None
         self._runtime = open_interpreter(**arguments)
 
     def layout(self) -> Layout:
@@ -42,9 +43,10 @@ class LocalHost:
     def resize(self, index: int, shape: Any, strict: bool) -> None:
         self._runtime.resize_tensor_input(index, shape, strict=strict)
 
-    def memory(self, details: List[Details]) -> "List[np.ndarray[Any, Any]]":
-        """Arrays for input tensors, filled with zeros."""
-        return [np.zeros(tuple(one["shape"]), one["dtype"]) for one in details]
+    def memory(self, inputs: List[Details], outputs: List[Details]) -> Tuple[List[Any], List[Any]]:
+        """Arrays for inputs and outputs, filled with zeros."""
+        made = [[np.zeros(tuple(one["shape"]), one["dtype"]) for one in some] for some in (inputs, outputs)]
+        return made[0], made[1]
 
     def run(self, inputs: Arrays, outputs: Arrays) -> None:
         """One inference; an output whose shape the model decides anew gets a new array.
@@ -75,9 +77,24 @@ class LocalHost:
     def reset_variables(self) -> None:
         self._runtime.reset_all_variables()
 
-    def signature_runner(self, key: Optional[str]) -> Any:
-        """The runtime's own, for a signature of whichever subgraph."""
-        return self._runtime.get_signature_runner(key)
+    def run_signature(self, interpreter: Any, key: str, signature: Any, inputs: Dict[str, Any]) -> Dict[str, Any]:
+        """By the runtime's own runner: a signature may live in any subgraph, and its inputs may change their shapes."""
+        answers: Dict[str, Any] = self._runtime.get_signature_runner(key)(**inputs)
+        interpreter.take_over(self.read)
+        return answers
+
+    def signature_details(self, interpreter: Any, key: str, signature: Any, kind: str) -> Dict[str, Any]:
+        runner = self._runtime.get_signature_runner(key)
+        told = runner.get_input_details() if kind == "inputs" else runner.get_output_details()
+        return {name: alike(one) for name, one in told.items()}
+
+    def keep(self, delegate: Any) -> None:
+        """Close this delegate after the interpreter, with :meth:`close`."""
+        self._delegate = delegate
 
     def close(self) -> None:
-        self._runtime = None
+        runtime, self._runtime = self._runtime, None
+        if self._delegate is not None:
+            vars(runtime).clear()
+            self._delegate.close()
+            self._delegate = None
