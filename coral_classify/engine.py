@@ -9,7 +9,6 @@ import importlib
 import importlib.util
 import os
 import re
-import sys
 import threading
 import traceback
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
@@ -119,9 +118,13 @@ def open_interpreter(name: Optional[str] = None, resolver: str = "AUTO", **argum
     """
     interpreter = load_engine(name).interpreter
     if resolver != "AUTO":
-        module = sys.modules[interpreter.__module__]
-        arguments["experimental_op_resolver_type"] = module.OpResolverType[resolver]
+        arguments["experimental_op_resolver_type"] = _beside(interpreter, "OpResolverType")[resolver]
     return interpreter(**{key: value for key, value in arguments.items() if value is not None})
+
+
+def _beside(interpreter: Any, name: str) -> Any:
+    """Another class of the runtime's module; ``sys.modules`` may have another one under its name by now."""
+    return interpreter.__init__.__globals__[name]
 
 
 def open_plugin(library: str, options: Optional[Dict[Any, Any]] = None) -> Any:
@@ -129,9 +132,8 @@ def open_plugin(library: str, options: Optional[Dict[Any, Any]] = None) -> Any:
 
     :raises ValueError, OSError: if it cannot be loaded
     """
-    module = sys.modules[load_engine().interpreter.__module__]
     try:
-        return module.Delegate(library, options)
+        return _beside(load_engine().interpreter, "Delegate")(library, options)
     except ValueError as exc:
         raise ValueError("Failed to load delegate from %s\n%s" % (library, exc)) from exc
 

@@ -155,10 +155,14 @@ class Interpreter:
 
         :raises RuntimeError: before :meth:`allocate_tensors`; and if the device was lost and nobody can stand in
         """
-        if not self._ready:
-            raise RuntimeError(NOT_READY)
+        self.check_ready()
         self._home.run(self._run_inputs, self._run_outputs)
         self._arrays.update(self._run_outputs)
+
+    def check_ready(self) -> None:
+        """:raises RuntimeError: before :meth:`allocate_tensors`; not a runtime's"""
+        if not self._ready:
+            raise RuntimeError(NOT_READY)
 
     def reset_all_variables(self) -> None:
         self._home.reset_variables()
