@@ -16,20 +16,10 @@ from .errors import ModelError
 from .flatbuffer import Table, root
 from .latency import ON_CHIP_BYTES, TYPICAL_ERROR, Estimate, estimate
 from .modelfile import EDGETPU_OP, twin_path
+from .operators import operator_name
 
 __all__ = ["Report", "inspect"]
 
-_CUSTOM = 32
-_OPERATORS = {
-    0: "ADD", 1: "AVERAGE_POOL_2D", 2: "CONCATENATION", 3: "CONV_2D", 4: "DEPTHWISE_CONV_2D", 5: "DEPTH_TO_SPACE",
-    6: "DEQUANTIZE", 9: "FULLY_CONNECTED", 11: "L2_NORMALIZATION", 14: "LOGISTIC", 16: "LSTM", 17: "MAX_POOL_2D",
-    18: "MUL", 19: "RELU", 20: "RELU_N1_TO_1", 21: "RELU6", 22: "RESHAPE", 23: "RESIZE_BILINEAR", 25: "SOFTMAX",
-    26: "SPACE_TO_DEPTH", 28: "TANH", 34: "PAD", 36: "GATHER", 39: "TRANSPOSE", 40: "MEAN", 41: "SUB", 42: "DIV",
-    43: "SQUEEZE", 45: "STRIDED_SLICE", 47: "EXP", 49: "SPLIT", 53: "CAST", 54: "PRELU", 55: "MAXIMUM", 56: "ARG_MAX",
-    57: "MINIMUM", 65: "SLICE", 67: "TRANSPOSE_CONV", 70: "EXPAND_DIMS", 74: "SUM", 76: "RSQRT", 82: "REDUCE_MAX",
-    83: "PACK", 89: "REDUCE_MIN", 97: "RESIZE_NEAREST_NEIGHBOR", 99: "SQUARED_DIFFERENCE", 114: "QUANTIZE",
-    117: "HARD_SWISH",
-}
 _MAPPED = {
     "ADD", "AVERAGE_POOL_2D", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D", "EXPAND_DIMS", "FULLY_CONNECTED",
     "L2_NORMALIZATION", "LOGISTIC", "LSTM", "MAX_POOL_2D", "MAXIMUM", "MEAN", "MINIMUM", "MUL", "PACK", "PAD", "PRELU",
@@ -129,7 +119,7 @@ def _parse(buffer: Any) -> Report:
     if bytes(buffer[4:8]) != b"TFL3":
         raise ModelError("not a TFLite model (no TFL3 mark at byte 4); give a .tflite file")
     model = root(buffer, b"TFL3")
-    codes = [_operator_name(code) for code in model.tables(1)]
+    codes = [operator_name(code) for code in model.tables(1)]
     graphs = list(model.tables(2))
     if not graphs:
         raise ModelError("holds no graph; it is truncated or damaged")
@@ -155,14 +145,6 @@ def _parse(buffer: Any) -> Report:
         parameters=None if compiled else parameters, parameter_bytes=size, macs=None if compiled else macs,
         runtime=_runtime(model, buffers, buffer), edgetpu_runtime=edgetpu_runtime,
         latency=estimate(macs, size) if whole else None)
-
-
-def _operator_name(code: Table) -> str:
-    # Newer files keep the number in another field, where it may be larger than 127.
-    number = max(code.scalar(0, "int8"), code.scalar(3, "int32"))
-    if number == _CUSTOM:
-        return code.string(1) or "custom"
-    return _OPERATORS.get(number, "operator %d" % number)
 
 
 def _tensor(table: Table, buffers: List[Table]) -> _Tensor:
