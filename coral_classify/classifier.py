@@ -19,6 +19,7 @@ from typing import (
 )
 
 from . import passports
+from .adopted import AdoptedSession, is_interpreter
 from .decode import ranked
 from .edgetpu import Options
 from .errors import ModelError, UsageError
@@ -32,6 +33,8 @@ from .types import Inferred, Prediction, Preprocessing, Ready, Result, Session, 
 
 if TYPE_CHECKING:
     import numpy as np
+
+    Interpreter = Any       # of whichever runtime
 
     from .events import Event
 
@@ -50,7 +53,7 @@ class Classifier:
 
     def __init__(
         self,
-        model: Union[str, "os.PathLike[str]", Session, None] = None,
+        model: Union[str, "os.PathLike[str]", Session, "Interpreter", None] = None,
         *,
         labels: Union[str, "os.PathLike[str]", Sequence[str], None] = None,
         device: str = "auto",
@@ -69,7 +72,8 @@ class Classifier:
     ) -> None:
         """
         :param model: path of a ``.tflite``, the bare name of one in the package's or the user's models folder,
-            the name of a published model that was pulled, or an open session; None for the package's own model
+            the name of a published model that was pulled, or an open session; None for the package's own model.
+            A TFLite ``Interpreter``, PyCoral's say, is a model, too
         :param labels: path or bare name of a label file, or the names themselves; None: those that the model
             file or its passport carries, else ids
         :param device: "auto", "cpu", or an Edge TPU: "usb", "usb:N", "pci", "pci:N", ":N"
@@ -92,6 +96,8 @@ class Classifier:
             raise UsageError("fit must be one of %s, got %r" % (", ".join(FITS), fit))
         self._fit = fit
         options = Options(performance, usb_always_dfu, usb_max_bulk_in_queue_length).check()
+        if is_interpreter(model):
+            model = AdoptedSession(model)
         if isinstance(model, Session):
             self._session, file, passport = model, None, None
             self.model = "<%s>" % type(model).__name__

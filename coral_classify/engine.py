@@ -20,7 +20,8 @@ from .errors import EngineError, EngineNotFound, ModelError, UsageError
 from .modelfile import ModelFile, NetworkFile
 from .types import Quantization, Session, TensorSpec, filled
 
-__all__ = ["ENGINES", "Engine", "EngineSession", "load_engine", "open_interpreter", "open_plugin", "open_session", "usable_cores"]
+__all__ = ["ENGINES", "Engine", "EngineSession", "load_engine", "open_interpreter", "open_plugin", "open_session",
+           "usable_cores"]
 
 # In order of preference: litert runs uint8 networks an order of magnitude faster on the CPU.
 _MODULES = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}

@@ -1,4 +1,4 @@
-"""``python -m coral_classify.compat PROGRAM …``: run a program that was written for PyCoral, tflite_runtime or edgetpu."""
+"""``python -m coral_classify.compat PROGRAM …``: run what was written for PyCoral, tflite_runtime or edgetpu."""
 from __future__ import annotations
 
 import argparse

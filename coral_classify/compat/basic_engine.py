@@ -53,8 +53,9 @@ class BasicEngine:
         raw = self._interpreter.get_tensor(details["index"]).ravel()
         scale, zero_point = details["quantization"]
         if scale and np.issubdtype(raw.dtype, np.integer):
-            return (scale * (raw.astype(np.float32) - zero_point)).astype(np.float32)
-        return raw.astype(np.float32)
+            raw = scale * (raw.astype(np.float32) - zero_point)
+        real: "np.ndarray[Any, Any]" = raw.astype(np.float32)
+        return real
 
     def get_input_tensor_shape(self) -> "np.ndarray[Any, Any]":
         return np.array(self._input["shape"], np.int32)

@@ -1,4 +1,7 @@
-"""What a program imports, which of it we have, and what else will stop it on this Python.  Reads it; runs nothing of it."""
+"""What a program imports, which of it we have, and what else will stop it on this Python.
+
+Reads the program; runs nothing of it.
+"""
 from __future__ import annotations
 
 import ast
@@ -183,6 +186,6 @@ def _guarded(tree: ast.Module) -> "Set[object]":
             if caught & {"ImportError", "ModuleNotFoundError", "AttributeError", "Exception"}:
                 for inner in node.body:
                     guarded.update(getattr(one, "lineno", None) for one in ast.walk(inner))
-        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("hasattr", "getattr") and len(node.args) > 1:
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("hasattr", "getattr") and node.args[1:]:
             guarded.add(getattr(node.args[1], "value", getattr(node.args[1], "s", None)))
     return guarded

@@ -32,7 +32,8 @@ def input_size(interpreter: Any) -> Tuple[int, int]:
 def input_tensor(interpreter: Any) -> "np.ndarray[Any, Any]":
     """A view of the first input, without its batch: (height, width, channels); what is written to it is the input."""
     view: "np.ndarray[Any, Any]" = interpreter.tensor(input_details(interpreter, "index"))()
-    return view[0]
+    first: "np.ndarray[Any, Any]" = view[0]
+    return first
 
 
 def set_input(interpreter: Any, data: Any) -> None:

@@ -8,8 +8,8 @@ from typing import Any, Dict, List, NamedTuple
 
 import numpy as np
 
-__all__ = ["Details", "Layout", "NOT_ALLOCATED", "NOT_READY", "TENSOR_IS_NULL", "alike", "checked", "layout_of", "mirrored",
-           "from_plain", "to_plain"]
+__all__ = ["Details", "Layout", "NOT_ALLOCATED", "NOT_READY", "TENSOR_IS_NULL", "alike", "checked", "from_plain",
+           "layout_of", "mirrored", "to_plain"]
 
 NOT_READY = "Invoke called on model that is not ready."
 NOT_ALLOCATED = "Cannot set tensor: Tensor is unallocated. Try calling allocate_tensors() first"

@@ -41,8 +41,9 @@ def home_for(path: Optional[str], content: Optional[bytes], delegates: List[Any]
     if delegate.cpu:
         twin = _twin(path)
         if twin is None:
-            raise ValueError("model %s: is compiled for the Edge TPU, and its CPU twin %s is missing; put it beside it"
-                             % (path or "(given as bytes)", twin_path(Path(path)).name if path else "a file of its own"))
+            raise ValueError("model %s: is compiled for the Edge TPU, and its CPU twin is missing%s" % (
+                path or "(given as bytes)", "; put %s beside it" % twin_path(Path(path)).name if path else
+                "; give the plain model"))
         _log.info("%s runs on the CPU: %s is its twin", path, twin)
         return LocalHost(model_path=twin, **options)
     if not decide(None, delegate.device):

@@ -57,7 +57,7 @@ class HousedInterpreter(Session):
             raise EngineError(str(exc) or type(exc).__name__) from None
         if not all(mirrored(one) for one in layout.inputs + layout.outputs):
             self._release()
-            raise ModelError("model %s: has tensors of text, which cannot be shared with a worker process" % self._model)
+            raise ModelError("model %s: has tensors of text, which no worker process can share" % self._model)
         self._layout = layout
         life = TensorSpec((1,), np.dtype(np.int64), Quantization(0.0, 0))
         super().__init__([_spec(one) for one in layout.inputs], [_spec(one) for one in layout.outputs] + [life],
@@ -102,7 +102,8 @@ class HousedInterpreter(Session):
                               "call invoke() again before tensor %d is read" % index)
         array = np.asarray(self._interpreter.get_tensor(index, *more))
         if array.dtype.kind not in "biufc" or array.nbytes > _MOST_BYTES:
-            raise UsageError("tensor %d (%s %s) cannot be read from a worker process" % (index, array.dtype, array.shape))
+            raise UsageError("tensor %d (%s %s) cannot be read from a worker process"
+                             % (index, array.dtype, array.shape))
         return {"dtype": array.dtype.name, "shape": list(array.shape),
                 "content": base64.b64encode(array.tobytes()).decode("ascii")}
 

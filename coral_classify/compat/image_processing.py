@@ -6,7 +6,8 @@ from typing import Any, Tuple
 __all__ = ["resampling_with_original_ratio"]
 
 
-def resampling_with_original_ratio(img: Any, required_size: Tuple[int, int], sample: int) -> Tuple[Any, Tuple[float, float]]:
+def resampling_with_original_ratio(img: Any, required_size: Tuple[int, int],
+                                   sample: int) -> Tuple[Any, Tuple[float, float]]:
     """Fit a picture into a size, at its upper left, the rest black; its proportions stay.
 
     :param img: a PIL image

@@ -76,7 +76,8 @@ def installed(top: str, path: Optional[List[str]] = None) -> Optional[Installed]
         wrong = "the package of that name from the Python Package Index (a command line for the Allen Coral Atlas)" \
             if top == "pycoral" else "another package of that name"
         return Installed(folder, False, "%s in %s is not Google's: it is %s" % (top, folder, wrong))
-    if not any(os.path.exists(os.path.join(place, native + suffix)) for suffix in importlib.machinery.EXTENSION_SUFFIXES):
+    if not any(os.path.exists(os.path.join(place, native + suffix))
+               for suffix in importlib.machinery.EXTENSION_SUFFIXES):
         return Installed(folder, False, "%s in %s has no native module for this Python" % (top, folder))
     return _with_numpy(top, folder)
 

@@ -29,7 +29,7 @@ def run(name: str, arguments: List[str], *, as_module: bool = False, ours: bool 
     """
     if cpu:
         os.environ["CORAL_CLASSIFY_COMPAT"] = "cpu"
-    install(ours)
+    install(ours or cpu)    # the twin is ours to find: an installed runtime knows nothing of it
     if cure:
         gone.cure()
     sys.argv = [name] + list(arguments)

@@ -12,4 +12,5 @@ __all__ = ["get_output"]
 
 def get_output(interpreter: Any) -> "np.ndarray[Any, Any]":
     """The first output without its batch, as uint8: (height, width) class ids, or (height, width, classes) scores."""
-    return output_tensor(interpreter, 0)[0].astype(np.uint8)
+    drawn: "np.ndarray[Any, Any]" = output_tensor(interpreter, 0)[0].astype(np.uint8)
+    return drawn
