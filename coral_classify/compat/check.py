@@ -187,5 +187,5 @@ def _guarded(tree: ast.Module) -> "Set[object]":
                 for inner in node.body:
                     guarded.update(getattr(one, "lineno", None) for one in ast.walk(inner))
         elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("hasattr", "getattr") and node.args[1:]:
-            guarded.add(getattr(node.args[1], "value", getattr(node.args[1], "s", None)))
+            guarded.add(getattr(node.args[1], "s" if sys.version_info < (3, 8) else "value", None))
     return guarded

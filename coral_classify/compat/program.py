@@ -1,6 +1,8 @@
 """Runs a program as ``python`` would, with our modules behind the names that it imports."""
 from __future__ import annotations
 
+import ast
+import logging
 import os
 import re
 import runpy
@@ -11,9 +13,11 @@ from typing import List
 
 from . import gone
 from .finder import install
+from .names import ENGINE_TOPS, installed
 
 __all__ = ["run"]
 
+_log = logging.getLogger("coral_classify.compat")
 _MISSING = re.compile(r"module '([\w.]+)' has no attribute '(\w+)'")
 
 
@@ -29,6 +33,8 @@ def run(name: str, arguments: List[str], *, as_module: bool = False, ours: bool 
     """
     if cpu:
         os.environ["CORAL_CLASSIFY_COMPAT"] = "cpu"
+    if not (ours or cpu or as_module):
+        _tell_what_is_used(name)
     install(ours or cpu)    # the twin is ours to find: an installed runtime knows nothing of it
     if cure:
         gone.cure()
@@ -50,6 +56,22 @@ def run(name: str, arguments: List[str], *, as_module: bool = False, ours: bool 
             sys.stderr.write("coral_classify: %s\n" % hint)
         return 1
     return 0
+
+
+def _tell_what_is_used(path: str) -> None:
+    """A runtime that is installed is the program's, and then nothing here watches over it: that deserves a line."""
+    with open(path, "rb") as file:
+        content = file.read()
+    try:
+        tree = ast.parse(content)
+    except (SyntaxError, ValueError):
+        return      # it is told when it is run
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    for top in ENGINE_TOPS:
+        found = installed(top) if top in {name.partition(".")[0] for name in names} else None
+        if found is not None and found.usable:
+            _log.warning("%s", found.remark)
 
 
 def _run_file(path: str) -> None:
