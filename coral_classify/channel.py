@@ -14,12 +14,12 @@ import os
 import socket
 import struct
 from collections import deque
-from typing import Any, Deque, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Deque, Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
 from . import errors
-from .tensors import Layout
+from .tensors import Layout, Place
 from .types import Quantization, TensorSpec
 
 __all__ = [
@@ -34,7 +34,6 @@ __all__ = [
     "QUIT",
     "Frame",
     "Wire",
-    "Place",
     "places_to_payload",
     "places_from_payload",
     "layout_to_payload",
@@ -57,9 +56,6 @@ _PLACE = struct.Struct("<QII")  # number of the memory, slot in it, position in 
 _LONGEST_PAYLOAD = 1 << 24
 _CHUNK = 8192  # bytes to receive at a time: a frame with the scores of a thousand classes
 _SPACE = socket.CMSG_SPACE(array.array("i").itemsize) if hasattr(socket, "CMSG_SPACE") else 0
-
-
-Place = Tuple[int, int, int]  # of a tensor: number of the memory, slot in it, position in the slot's set
 
 
 class Frame(NamedTuple):
@@ -156,6 +152,8 @@ class Wire:
 
 def places_to_payload(places: Sequence[Place]) -> bytes:
     """Where the tensors of a RUN lie: a place for each input, and then for each output or for none."""
+    if len(places) == 1:
+        return _PLACE.pack(*places[0])
     return b"".join([_PLACE.pack(*place) for place in places])
 
 
@@ -184,12 +182,13 @@ def outputs_from_payload(payload: bytes, specs: Sequence[TensorSpec]) -> "List[n
     :raises EOFError: if they have not the sizes of *specs*
     """
     outputs: "List[np.ndarray[Any, Any]]" = []
+    buffer = bytearray(payload)  # the caller's to write to
     begin = 0
     try:
         for spec in specs:
-            output: "np.ndarray[Any, Any]" = np.ndarray(spec.shape, spec.dtype, payload, begin)
+            output: "np.ndarray[Any, Any]" = np.ndarray(spec.shape, spec.dtype, buffer, begin)
+            outputs.append(output.copy() if begin else output)  # aligned
             begin += output.nbytes
-            outputs.append(output.copy())  # aligned, and the caller's to write to
     except (TypeError, ValueError) as exc:
         raise EOFError("the other end sent an output of another size") from exc
     if begin != len(payload):

@@ -20,7 +20,7 @@ import numpy as np
 from . import channel
 from .errors import EngineError
 from .hostprocess import Host, borrow
-from .tensors import Memory, SharedTensor, shared_sets, size_of
+from .tensors import Memory, Place, SharedTensor, shared_sets, size_of
 from .types import TensorSpec, filled
 
 __all__ = ["Child", "ChildDied", "ChildHung", "Tensors"]
@@ -136,20 +136,23 @@ class Child:
             if not self._own:
                 raise ChildDied()
             try:
-                if not _are_same(self._announced, tensors):
-                    self._read_what_is_nobodys(timeout_s)
+                if not self._announced or not _are_same(self._announced, tensors):
+                    if self._sent:
+                        self._read_what_is_nobodys(timeout_s)
                     self._run(tensors, into)
                 self._announced = ()
-                next_one = then if then is not None and _are_shared(then) else ()
-                if next_one:
-                    self._run(next_one, None)
+                next_one: "Tensors" = ()
+                if then is not None and _are_shared(then):
+                    self._run(then, None)
+                    next_one = then
                 _, places = self._sent[0]
                 frame = self._answer(timeout_s)
                 self._announced = next_one
                 if frame.kind == channel.FAILED:
                     raise channel.error_from_json(frame.payload)
                 if places is None:
-                    return filled(into, channel.outputs_from_payload(frame.payload, self.outputs))
+                    outputs = channel.outputs_from_payload(frame.payload, self.outputs)
+                    return filled(into, outputs)
                 if places is into:
                     return into
                 return filled(into, places if into is not None else [np.array(place) for place in places])
@@ -188,7 +191,7 @@ class Child:
         self.requests += 1
         self._send(channel.RUN, channel.places_to_payload(places), into)
 
-    def _place(self, tensor: "Any", number: int) -> channel.Place:
+    def _place(self, tensor: "np.ndarray[Any, Any]", number: int) -> Place:
         """Where the child finds a tensor: itself, or our own copy of input *number*."""
         if not isinstance(tensor, SharedTensor):  # no local name for our own: a traceback would keep its memory
             self._own[number][...] = tensor
@@ -202,7 +205,7 @@ class Child:
                     del self._given[other]
             self._wire.send(channel.TAKE, memory.number, channel.layout_to_payload(memory.layout), memory.descriptor)
             self._given[memory.number] = weakref.ref(memory)
-        return memory.number, tensor.slot, tensor.position
+        return tensor.place
 
     def _send(self, kind: int, payload: bytes, places: "Optional[Tensors]") -> None:
         self._number += 1
@@ -287,11 +290,19 @@ class Child:
 
 
 def _are_shared(tensors: "Tensors") -> bool:
-    return all(isinstance(tensor, SharedTensor) for tensor in tensors)
+    for tensor in tensors:  # in plain loops: this is asked for every picture
+        if not isinstance(tensor, SharedTensor):
+            return False
+    return True
 
 
 def _are_same(announced: "Tensors", tensors: "Tensors") -> bool:
-    return len(announced) == len(tensors) and all(one is other for one, other in zip(announced, tensors))
+    if len(announced) != len(tensors):
+        return False
+    for one, other in zip(announced, tensors):
+        if one is not other:
+            return False
+    return True
 
 
 _alive: "weakref.WeakSet[Child]" = weakref.WeakSet()

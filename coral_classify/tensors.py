@@ -16,7 +16,9 @@ import numpy as np
 
 from .types import TensorSpec
 
-__all__ = ["Layout", "Memory", "SharedTensor", "mapped", "shared_sets", "size_of"]
+__all__ = ["Layout", "Memory", "Place", "SharedTensor", "mapped", "shared_sets", "size_of"]
+
+Place = Tuple[int, int, int]  # of a tensor: number of its memory, slot in it, position in the slot's set
 
 _ALIGNMENT = 64  # bytes: no two tensors share a cache line
 _numbers = itertools.count(1)
@@ -61,8 +63,7 @@ class SharedTensor(np.ndarray):
     """A tensor in a :class:`Memory`; what is derived from it (a view, a sum) is not."""
 
     memory: Optional[Memory] = None
-    slot = -1
-    position = -1  # in its set
+    place: Place = (-1, -1, -1)
 
 
 def shared_sets(specs: Sequence[TensorSpec], count: int) -> "List[Tuple[np.ndarray[Any, Any], ...]]":
@@ -76,7 +77,7 @@ def shared_sets(specs: Sequence[TensorSpec], count: int) -> "List[Tuple[np.ndarr
         tensors = []
         for position, array in enumerate(arrays):
             tensor = array.view(SharedTensor)
-            tensor.memory, tensor.slot, tensor.position = memory, slot, position
+            tensor.memory, tensor.place = memory, (memory.number, slot, position)
             tensors.append(tensor)
         sets.append(tuple(tensors))
     return sets

@@ -29,7 +29,7 @@ def test_tensors_do_not_overlap_and_show_on_the_other_side(dtype):
     memory = mine[0][0].memory
     theirs = tensors.mapped(memory.descriptor, memory.layout)
     for number, ((here,), (there,)) in enumerate(zip(mine, theirs)):
-        assert here.slot == number and here.dtype == there.dtype == np.dtype(dtype)
+        assert here.place == (memory.number, number, 0) and here.dtype == there.dtype == np.dtype(dtype)
         assert (here == number).all() and (there == number).all()
 
 
