@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Optional, Tuple
 import numpy as np
 
 from ..errors import CoralClassifyError, DeviceError
-from ..supervised import SupervisedSession
+from ..supervised import Limits, SupervisedSession
 from .delegate import Delegate
 from .details import Details, Layout, from_plain
 from .local import Arrays
@@ -43,10 +43,11 @@ class RemoteHost:
 
     def _open(self) -> None:
         twin = dict(self._order, model=self._twin, device="cpu") if self._twin else None
-        deadline_ms = float(os.environ.get("CORAL_CLASSIFY_DEADLINE_MS") or 10000.0)
+        run_s = _deadline_ms() / 1000.0
         try:
             self._session = SupervisedSession(self._order, twin=twin, device=self._delegate.device,
-                                              deadline_ms=deadline_ms, factory=_FACTORY)
+                                              limits=Limits(run_s=run_s, first_s=max(3.0 * run_s, run_s + 2.0)),
+                                              factory=_FACTORY)
             told = self._session.call("layout")
         except DeviceError as exc:
             raise self._delegate.failed(exc) from exc
@@ -148,3 +149,18 @@ class RemoteHost:
             raise ValueError(str(exc)) from exc
         except CoralClassifyError as exc:
             raise RuntimeError(str(exc)) from exc
+
+
+def _deadline_ms() -> float:
+    """For one inference: ``CORAL_CLASSIFY_DEADLINE_MS``, else ten seconds; the first gets three times as long.
+
+    :raises ValueError: for what is no positive number
+    """
+    told = os.environ.get("CORAL_CLASSIFY_DEADLINE_MS") or "10000"
+    try:
+        deadline_ms = float(told)
+        if not 0 < deadline_ms < float("inf"):
+            raise ValueError
+    except ValueError:
+        raise ValueError("CORAL_CLASSIFY_DEADLINE_MS is %r; give a positive number of milliseconds" % told) from None
+    return deadline_ms
