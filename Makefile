@@ -36,7 +36,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --upgrade pip
 
-$(VENV)/installed: $(VENV)/bin/python setup.py $(wildcard coral_classify/*.py coral_classify/cli/*.py models/* labels/*)
+$(VENV)/installed: $(VENV)/bin/python setup.py $(shell find coral_classify -name '*.py' -o -name '*.c') $(wildcard models/* labels/*)
 	$(BIN)/python -m pip install -q .
 	touch $@
 

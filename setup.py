@@ -2,7 +2,7 @@
 import pathlib
 import re
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 HERE = pathlib.Path(__file__).resolve().parent
 VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "coral_classify" / "__init__.py").read_text(encoding="utf-8"))
@@ -23,10 +23,12 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.7",
-    packages=["coral_classify", "coral_classify.cli", "coral_classify.models", "coral_classify.labels"],
+    packages=find_packages(include=["coral_classify", "coral_classify.*"])
+    + ["coral_classify.models", "coral_classify.labels"],
     package_dir={"coral_classify.models": "models", "coral_classify.labels": "labels"},
     package_data={
         "coral_classify": ["py.typed"],
+        "coral_classify.testing": ["*.c"],
         "coral_classify.models": ["*.json", "*.tflite", "README.md"],
         "coral_classify.labels": ["*.txt", "README.md"],
     },

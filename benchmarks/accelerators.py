@@ -13,7 +13,7 @@ from material import Material, simulate
 from streams import DECODING, DEVICE, ENOUGH, decode_alone, drain, rates, run_alone, share
 
 from coral_classify import Classifier, Pool
-from coral_classify.supervised import SupervisedSession
+from coral_classify.supervision import SupervisedSession
 
 COUNTS = (1, 2, 4)
 INVOKE_MS = 5

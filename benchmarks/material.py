@@ -3,13 +3,16 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import List, NamedTuple, Optional
 
 from figures import LeftOut
 from PIL import Image
+
+from coral_classify.errors import EngineNotFound
+from coral_classify.testing import build_driver
+from coral_classify.testing.small_models import colours
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -47,21 +50,16 @@ def make(folder: Path, model: str, picture: Optional[str], *, threads: int, roun
 
 
 def simulate(folder: Path, *, devices: int, invoke_ms: int) -> str:
-    """Attach simulated accelerators to this process and those that it starts: tests/simulated_edgetpu.
+    """Attach simulated accelerators to this process and those that it starts.
 
     :returns: the path of a compiled classifier of 224 x 224 pixels
-    :raises LeftOut: without a C compiler, or without the tests
+    :raises LeftOut: without a C compiler
     """
-    tests = CHECKOUT / "tests"
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None or not tests.is_dir():
-        raise LeftOut("no C compiler to build the simulated libedgetpu with" if tests.is_dir() else "no tests/ here")
-    sys.path.insert(0, str(tests))
-    from tflite_writer import colours
-
     library, model = folder / "libedgetpu.so.1", folder / "colours_edgetpu.tflite"
-    subprocess.check_call([compiler, "-shared", "-fPIC", "-O2", "-o", str(library),
-                           str(tests / "simulated_edgetpu" / "edgetpu.c"), "-lpthread"])
+    try:
+        build_driver(library)
+    except EngineNotFound as exc:
+        raise LeftOut(str(exc)) from exc
     model.write_bytes(colours(size=(224, 224), compiled=True))
     os.environ.update(CORAL_CLASSIFY_LIBEDGETPU=str(library), SIM_INVOKE_MS=str(invoke_ms),
                       SIM_DEVICES=",".join(["usb"] * devices))

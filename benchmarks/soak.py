@@ -27,9 +27,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
-from coral_classify import worker
-from coral_classify.health import DeviceHealth
-from coral_classify.supervised import Event, SupervisedSession
+from coral_classify import engine
+from coral_classify.events import Event
+from coral_classify.supervision import DeviceHealth, SupervisedSession
 from coral_classify.testing import FakeSession
 from coral_classify.types import Quantization, Session, TensorSpec
 
@@ -134,7 +134,7 @@ def main(argv: Optional[List[str]] = None) -> int:
             print(event.message, file=sys.stderr)
 
     def describe(model: Optional[str], device: str) -> Dict[str, Any]:
-        return worker.describe(model or "", device, engine=options.engine, threads=options.threads)
+        return engine.describe(model or "", device, engine=options.engine, threads=options.threads)
 
     more: Dict[str, Any] = {} if options.model else {"factory": "soak:open_echo"}
     if options.factory:

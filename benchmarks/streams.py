@@ -12,8 +12,8 @@ from material import Material
 
 from coral_classify import Classifier, Session
 from coral_classify.engine import open_session, usable_cores
-from coral_classify.modelfile import read_model
-from coral_classify.preprocess import prepare
+from coral_classify.modelfiles import read_model
+from coral_classify.pictures import prepare
 
 DEVICE, DECODING = "the device alone", "decoding alone"
 ENOUGH = 0.95       # of the slowest stage alone

@@ -26,8 +26,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
-from coral_classify import worker
-from coral_classify.supervised import SupervisedSession
+from coral_classify import engine
+from coral_classify.supervision import SupervisedSession
 from coral_classify.testing import FakeSession
 from coral_classify.types import Quantization, Session, TensorSpec
 
@@ -36,7 +36,7 @@ _FACTORY = "supervision:open_session"
 
 def open_session(description: Dict[str, Any]) -> Session:
     """In the worker, and here: the session under test."""
-    factory = description.get("factory") or ("coral_classify.worker:open_described" if description else None)
+    factory = description.get("factory") or ("coral_classify.engine:open_described" if description else None)
     if factory:
         module, _, function = factory.partition(":")
         session: Session = getattr(importlib.import_module(module), function)(description)
@@ -103,7 +103,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     options = parser.parse_args(argv)
     description: Dict[str, Any] = {}
     if options.model:
-        description = worker.describe(options.model, "cpu", engine=options.engine, threads=options.threads)
+        description = engine.describe(options.model, "cpu", engine=options.engine, threads=options.threads)
         description["factory"] = options.factory
     figures = measure(options.pairs, options.run, description)
     record = {

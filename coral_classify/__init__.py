@@ -5,16 +5,17 @@ Importing this package imports no engine and opens no device; names load on firs
 """
 from __future__ import annotations
 
-import importlib
-from typing import Any, List
+from typing import List
+
+from .doors import on_first_use
 
 __version__ = "0.1.0"
 
 # public name -> module that defines it
 _NAMES = {
     "Classifier": "classifier",
-    "list_devices": "devices",
-    "AcceleratorRecord": "devices",
+    "list_devices": "edgetpu",
+    "AcceleratorRecord": "edgetpu",
     "Pool": "pool",
     "Result": "types",
     "Prediction": "types",
@@ -39,13 +40,7 @@ _NAMES = {
 __all__ = ["__version__"] + list(_NAMES)
 
 
-def __getattr__(name: str) -> Any:
-    module = _NAMES.get(name)
-    if module is None:
-        raise AttributeError("module 'coral_classify' has no attribute %r" % name)
-    value = getattr(importlib.import_module("." + module, __name__), name)
-    globals()[name] = value
-    return value
+__getattr__ = on_first_use(__name__, _NAMES)
 
 
 def __dir__() -> List[str]:

@@ -18,17 +18,24 @@ from typing import (
     Union,
 )
 
-from . import passports
-from .adopted import AdoptedSession, is_interpreter
-from .decode import ranked
+from .answers import class_ids, ranked
 from .edgetpu import Options
+from .engine import AdoptedSession, is_interpreter
 from .errors import ModelError, UsageError
-from .labels import class_ids
-from .modelfile import read_model
-from .modellabels import labels_for, named_labels
-from .normalization import Channels, Normalization, PixelTable, choose
-from .opening import Supervision, find_model, open_first
-from .preprocess import FITS, Picture, check_region, check_rotate, name_of, prepare
+from .modelfiles import labels_for, named_labels, passports, read_model
+from .pictures import (
+    FITS,
+    Channels,
+    Normalization,
+    Picture,
+    PixelTable,
+    check_region,
+    check_rotate,
+    choose,
+    name_of,
+    prepare,
+)
+from .placement import Supervision, find_model, open_first
 from .types import Inferred, Prediction, Preprocessing, Ready, Result, Session, TensorSpec, Wanted
 
 if TYPE_CHECKING:
@@ -81,7 +88,7 @@ class Classifier:
         :param threads: CPU threads; None: all cores that this process may use
         :param mean, std: ``(pixel - mean) / std`` is what the network was trained on; one number or three.
             None: from the model's passport, its metadata or its input range
-        :param fit: "squash", "crop" or "pad"; see :func:`coral_classify.preprocess.prepare`
+        :param fit: "squash", "crop" or "pad"; see :func:`coral_classify.pictures.preprocess.prepare`
         :param performance: clock of a USB device: "low", "medium", "high", "max"
         :param supervised: run engine and driver in a child process that may crash or hang; None: on an Edge
             TPU, and not on the CPU

@@ -56,7 +56,7 @@ class EngineNotFound(EngineError):
 class DeviceError(CoralClassifyError):
     """The Edge TPU is absent, refused, or cannot run this model.
 
-    ``cause`` is a short code (see :mod:`coral_classify.edgetpu`), ``evidence`` the facts behind it.
+    ``cause`` is a short code (see :mod:`coral_classify.edgetpu.driver`), ``evidence`` the facts behind it.
     """
 
     def __init__(self, message: str, *, cause: str = "unknown", evidence: str = "") -> None:

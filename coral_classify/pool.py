@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Callable, Iterable, Iterator, List, Optional, 
 
 from . import edgetpu
 from .classifier import Classifier, Number
-from .devices import list_devices
+from .edgetpu import list_devices
 from .engine import usable_cores
 from .errors import CoralClassifyError, DeviceError, UsageError
-from .preprocess import Picture
+from .pictures import Picture
 from .streaming import stream
 from .types import Result, Wanted
 

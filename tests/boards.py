@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Dict
 
-from coral_classify.system import System
+from coral_classify.edgetpu.system import System
 
 READY = ("18d1", "9302")
 DFU = ("1a6e", "089a")

@@ -2,9 +2,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,13 +12,14 @@ from hypothesis import HealthCheck, settings
 from PIL import Image
 from tflite_writer import colours
 
-from coral_classify.engine import ENGINES, load_engine
+from coral_classify.engine.runtime import ENGINES, load_engine
 from coral_classify.errors import EngineNotFound
+from coral_classify.testing import build_driver, write_pair
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-SIMULATED = REPOSITORY / "tests" / "simulated_edgetpu"
-# A program that the simulated library starts, not a module with doctests.
-collect_ignore = ["simulated_edgetpu"]
+SIMULATED = REPOSITORY / "coral_classify" / "testing"
+# Programs that tests run, as their users wrote them: no modules of ours.
+collect_ignore_glob = ["compat/programs/*"]
 
 # A background job of a shell ignores Ctrl-C, and so would all programs that the tests start and interrupt.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -35,7 +34,8 @@ settings.load_profile("patient")
 def own_home(tmp_path, monkeypatch):
     """No test reads or writes the user's cache folder, and none is steered by the user's environment."""
     monkeypatch.setenv("CORAL_CLASSIFY_HOME", str(tmp_path / "home"))
-    for name in ("CORAL_CLASSIFY_ENGINE", "CORAL_CLASSIFY_LIBEDGETPU"):
+    for name in ("CORAL_CLASSIFY_ENGINE", "CORAL_CLASSIFY_LIBEDGETPU", "CORAL_CLASSIFY_COMPAT",
+                 "CORAL_CLASSIFY_DEADLINE_MS"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -90,18 +90,15 @@ def green_pixels():
 
 @pytest.fixture(scope="session")
 def simulated_library(tmp_path_factory):
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        pytest.skip("no C compiler to build the simulated libedgetpu with")
-    built = tmp_path_factory.mktemp("simulated") / "libedgetpu.so.1"
-    subprocess.check_call([compiler, "-shared", "-fPIC", "-O1", "-o", str(built), str(SIMULATED / "edgetpu.c"),
-                           "-lpthread"])
-    return built
+    try:
+        return build_driver(tmp_path_factory.mktemp("simulated") / "libedgetpu.so.1")
+    except EngineNotFound as exc:
+        pytest.skip(str(exc))
 
 
 @pytest.fixture(params=["new", "old"])
 def simulated(request, simulated_library, monkeypatch):
-    """The simulated libedgetpu (tests/simulated_edgetpu/edgetpu.c says how to steer it), with new and old structs."""
+    """The simulated libedgetpu (coral_classify/testing/edgetpu.c says how to steer it), with new and old structs."""
     monkeypatch.setenv("CORAL_CLASSIFY_LIBEDGETPU", str(simulated_library))
     monkeypatch.setenv("SIM_ABI", request.param)
     monkeypatch.setenv("SIM_PYTHON", sys.executable)
@@ -112,7 +109,4 @@ def simulated(request, simulated_library, monkeypatch):
 @pytest.fixture
 def pair(tmp_path):
     """A compiled model of mean colour and its twin; the path of the compiled one."""
-    (tmp_path / "colours.tflite").write_bytes(colours(labels=["red", "green", "blue"]))
-    path = tmp_path / "colours_edgetpu.tflite"
-    path.write_bytes(colours(compiled=True, labels=["red", "green", "blue"]))
-    return path
+    return write_pair(tmp_path)

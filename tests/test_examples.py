@@ -41,6 +41,12 @@ def test_threaded_app(model, green, any_engine):
     assert lines == ["%s: green (0.78)" % green, "image none.png: no such file", "%s: green (0.78)" % green]
 
 
+def test_pulled_stick(any_engine):
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", str(REPOSITORY / "examples" / "test_pulled_stick.py")],
+                          stdout=subprocess.PIPE, universal_newlines=True, cwd=str(REPOSITORY))
+    assert "1 passed" in done.stdout or "no C compiler" in done.stdout, done.stdout
+
+
 def test_the_cat_is_a_cat(testdata, any_engine):
     model = testdata / "models" / "mobilenet_v2_1.0_224_quant.tflite"
     assert "cat" in run("one_picture.py", model, REPOSITORY / "examples" / "chelsea.png").splitlines()[0]

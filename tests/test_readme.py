@@ -7,8 +7,8 @@ import shlex
 import pytest
 from conftest import REPOSITORY
 
-from coral_classify import passports
 from coral_classify.cli import main
+from coral_classify.modelfiles import passports
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 SHOWN = re.findall(r"<!-- output: coral-classify (.*?) -->\n```\n(.*?)```\n", README, flags=re.S)

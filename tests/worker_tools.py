@@ -12,8 +12,12 @@ from pathlib import Path
 
 import worker_factories
 
-from coral_classify.health import DeviceHealth
-from coral_classify.supervised import Limits, SupervisedSession
+from coral_classify.supervision.health import DeviceHealth
+from coral_classify.supervision.supervised import Limits, SupervisedSession
+
+TESTDATA = Path(os.environ.get("CORAL_CLASSIFY_TESTDATA")
+                or Path(__file__).resolve().parents[2] / "shared" / "testdata")
+MODEL = TESTDATA / "models" / "mobilenet_v1_0.25_128_quant.tflite"     # where it is at hand
 
 HERE = Path(__file__).resolve().parent
 MARK = "CORAL_CLASSIFY_TEST_MARK"

@@ -8,7 +8,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Dict, List, Sequence, Union
 
-from .classify import add_options, guarded
+from .options import add_options, guarded
 
 if TYPE_CHECKING:
     from ..classifier import Classifier
@@ -36,7 +36,7 @@ def main(argv: List[str]) -> int:
 
 
 def _bench(classifier: "Union[Classifier, Pool]", args: argparse.Namespace, load_ms: float) -> int:
-    from .. import passports
+    from ..modelfiles import passports
 
     picture: Any = _drawn()
     if args.picture is not None:

@@ -2,20 +2,13 @@
 from __future__ import annotations
 
 import argparse
-import logging
-import os
 import sys
-import warnings
-from typing import TYPE_CHECKING, Any, Callable, List, Optional, Union
+from typing import List
 
 from . import COMMANDS
+from .options import add_options, guarded
 
-if TYPE_CHECKING:
-    from ..classifier import Classifier
-    from ..pool import Pool
-    from ..types import Result
-
-__all__ = ["add_options", "guarded", "main", "open_classifier", "print_table", "printable"]
+__all__ = ["main"]
 
 
 def main(argv: List[str]) -> int:
@@ -28,33 +21,6 @@ def main(argv: List[str]) -> int:
         print("coral-classify: the package's own model knows 73 kinds of things; for 1000: coral-classify models "
               "pull efficientnet-edgetpu-s, then --model efficientnet-edgetpu-s", file=sys.stderr)
     return code
-
-
-def guarded(args: argparse.Namespace, work: "Callable[[Union[Classifier, Pool], argparse.Namespace], int]") -> int:
-    """Open the classifier that the options describe, do the *work*, and turn errors into a line and an exit code."""
-    from ..errors import CoralClassifyError, UsageError
-
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("coral-classify: %(message)s"))
-    logger = logging.getLogger("coral_classify")
-    logger.addHandler(handler)
-    # A device that is lost, and one that is back: one line each.
-    logging.getLogger("coral_classify.supervised").setLevel(logging.INFO)
-    # Pillow warns of large pictures on two lines; those too large to be safe are an error of their own.
-    warnings.filterwarnings("ignore", "Image size .* exceeds limit")
-    try:
-        if args.decoders is not None and args.decoders < 1:
-            raise UsageError("--decoders must be at least 1, got %d" % args.decoders)
-        with open_classifier(args) as classifier:
-            return work(classifier, args)
-    except UsageError as exc:
-        print("coral-classify: %s" % printable(str(exc)), file=sys.stderr)
-        return 2
-    except CoralClassifyError as exc:
-        print("coral-classify: %s" % printable(str(exc)), file=sys.stderr)
-        return 1
-    finally:
-        logger.removeHandler(handler)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -78,124 +44,3 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--progress", action="store_true", help="a bar on standard error, if that is a terminal")
     add_options(parser)
     return parser
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of every command that classifies."""
-    from .. import __version__
-
-    parser.add_argument("--model", metavar="FILE", help="path or name of a .tflite (default: the package's own model)")
-    parser.add_argument("--yes", action="store_true", help="download a published model that is not here without asking")
-    parser.add_argument("--labels", metavar="FILE", help="class names (default: those in the model file)")
-    parser.add_argument("--device", default="auto", metavar="DEVICE",
-                        help="auto, cpu, usb, usb:N, pci, pci:N or :N; all: every Edge TPU; several with commas "
-                        "(default: auto)")
-    parser.add_argument("--top-k", type=int, default=5, metavar="N", help="how many classes (default: 5)")
-    parser.add_argument("--threshold", type=float, metavar="SCORE", help="leave out classes with a lower score")
-    parser.add_argument("--allow", action="append", metavar="CLASS", help="label or id to consider; repeat for more")
-    parser.add_argument("--deny", action="append", metavar="CLASS", help="label or id to leave out; repeat for more")
-    parser.add_argument("--fit", default="squash", choices=["squash", "crop", "pad"],
-                        help="how a picture of another shape fits the model's input (default: squash)")
-    parser.add_argument("--region", type=_numbers, metavar="X,Y,W,H",
-                        help="look only at this part, in pixels or in fractions of the picture")
-    parser.add_argument("--rotate", type=int, default=0, metavar="DEGREES", help="clockwise; a multiple of 90")
-    parser.add_argument("--mean", type=_numbers, metavar="M", help="mean the model was trained with; one or three")
-    parser.add_argument("--std", type=_numbers, metavar="S", help="standard deviation likewise")
-    parser.add_argument("--engine", choices=["ai-edge-litert", "tflite-runtime"], help="TFLite runtime to use")
-    parser.add_argument("--threads", type=int, metavar="N",
-                        help="CPU threads of the engine (default: all usable cores)")
-    parser.add_argument("--decoders", type=int, metavar="N",
-                        help="threads that read and prepare pictures (default: all usable cores)")
-    parser.add_argument("--performance", choices=["low", "medium", "high", "max"], help="clock of a USB Edge TPU")
-    parser.add_argument("--json", action="store_true", help="one JSON object per line on standard output")
-    parser.add_argument("--explain", action="store_true", help="also say what was done to each picture")
-    parser.add_argument("--version", action="version", version="coral-classify %s" % __version__)
-
-
-def _numbers(text: str) -> List[float]:
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise argparse.ArgumentTypeError("%r is not a list of numbers like 0.1,0.1,0.5,0.5" % text) from None
-
-
-def open_classifier(args: argparse.Namespace) -> "Union[Classifier, Pool]":
-    """What the options describe, with its parameters checked."""
-    if args.model is not None and not os.path.exists(args.model):
-        _pull_first(args.model, args.yes)
-    options: Any = {"labels": args.labels, "engine": args.engine, "threads": args.threads, "mean": args.mean,
-                    "std": args.std, "fit": args.fit, "performance": args.performance}
-    opened: "Union[Classifier, Pool]"
-    if args.device == "all" or "," in args.device:
-        from ..pool import Pool
-
-        opened = Pool(args.model, devices="all" if args.device == "all" else args.device.split(","), **options)
-    else:
-        from ..classifier import Classifier
-
-        opened = Classifier(args.model, device=args.device, **options)
-    try:
-        opened.wanted(args.top_k, args.threshold, args.allow, args.deny, args.region, args.rotate)
-    except Exception:
-        opened.close()
-        raise
-    return opened
-
-
-def _pull_first(name: str, yes: bool) -> None:
-    """Download a published model on its first use, if that was agreed to."""
-    from .. import zoo
-    from .models import agreed, progress
-
-    passport = zoo.by_name(name)
-    if passport is not None and zoo.installed(passport) is None and agreed(name, yes):
-        zoo.pull(name, None, progress)
-
-
-def print_table(result: "Result", explain: bool, first: bool) -> None:
-    lines = [] if first else [""]
-    lines.append(printable(result.image))
-    width = max([len(printable(p.label)) for p in result.predictions] + [5])
-    lines.append("  rank  %-*s  score" % (width, "label"))
-    for rank, prediction in enumerate(result.predictions, 1):
-        lines.append("  %4d  %-*s  %.4f" % (rank, width, printable(prediction.label), prediction.score))
-    if not result.predictions:
-        lines.append("  no class reaches the threshold")
-    elif result.sure is False:
-        lines.append("  not sure: none of these scores is one to rely on")
-    lines.append("  model: %s" % printable(os.path.basename(result.model)))
-    lines.append("  device: %s (%s)" % (result.device, result.device_reason))
-    lines.append("  time: %.1f ms (preprocessing %.1f, inference %.1f)"
-                 % (result.preprocess_ms + result.inference_ms, result.preprocess_ms, result.inference_ms))
-    if explain and result.preprocessing:
-        lines += _explanation(result)
-    _write("\n".join(lines))
-
-
-def _explanation(result: "Result") -> List[str]:
-    done = result.preprocessing
-    assert done is not None
-    decoded = "" if done.decoded_size == done.source_size else ", decoded at %d x %d" % done.decoded_size
-    region: Optional[Any] = done.region
-    return [
-        "  picture: %d x %d%s; EXIF: %s; region: %s"
-        % (done.source_size + (decoded, done.orientation, ",".join(map(str, region)) if region else "all")),
-        "  resize: %s to %d x %d" % ((done.fit,) + done.input_size),
-        "  normalization: mean %s, std %s (from %s); %.2f %% of the values saturated"
-        % (_short(done.mean), _short(done.std), done.normalization_from, 100 * done.saturated),
-    ]
-
-
-def _short(value: Any) -> str:
-    return ",".join("%g" % v for v in value) if isinstance(value, tuple) else "%g" % value
-
-
-def printable(text: str) -> str:
-    """Control characters escaped, so that a label or a file name cannot steer the terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode("ascii")
-                   for c in text)
-
-
-def _write(text: str) -> None:
-    encoding = sys.stdout.encoding or "utf-8"
-    print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)

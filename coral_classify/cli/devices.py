@@ -7,7 +7,7 @@ import json
 import sys
 from typing import List
 
-from .classify import printable
+from .showing import printable
 
 __all__ = ["main"]
 
@@ -17,8 +17,7 @@ def main(argv: List[str]) -> int:
         prog="coral-classify devices", description="List the Edge TPUs with path, state, link speed and temperature.")
     parser.add_argument("--json", action="store_true", help="one JSON object per line")
     args = parser.parse_args(argv)
-    from ..devices import list_devices
-    from ..edgetpu import library
+    from ..edgetpu import library, list_devices
     from ..errors import DeviceError
 
     code = 0

@@ -6,7 +6,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, List
 
-from .classify import printable
+from .showing import printable
 
 if TYPE_CHECKING:
     from ..doctor import Check
@@ -26,9 +26,8 @@ def main(argv: List[str]) -> int:
     parser.add_argument("--json", action="store_true", help="one JSON object: checks, works")
     args = parser.parse_args(argv)
     from ..doctor import examine
-    from ..edgetpu import match
+    from ..edgetpu import System, match
     from ..errors import CoralClassifyError, UsageError
-    from ..system import System
 
     try:
         if args.device != "cpu":

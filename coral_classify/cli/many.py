@@ -9,10 +9,10 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, Callable, Deque, Iterable, Iterator, List, Optional, Union
 
 from ..errors import CoralClassifyError, ImageError
-from ..preprocess import name_of
+from ..pictures import name_of
 from ..types import Result
 from . import sources
-from .classify import print_table, printable
+from .showing import print_table, printable
 
 if TYPE_CHECKING:
     from ..classifier import Classifier

@@ -6,16 +6,16 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
-from .classify import printable
+from .downloading import progress
+from .showing import printable
 
 if TYPE_CHECKING:
-    from ..passports import Passport
+    from ..modelfiles import Passport
     from ..types import TensorSpec
-    from ..zoo import Wanted
 
-__all__ = ["agreed", "main", "progress"]
+__all__ = ["main"]
 
 
 def main(argv: List[str]) -> int:
@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _list() -> int:
-    from .. import passports
+    from ..modelfiles import passports
     from ..zoo import installed
 
     row = "%-22s %8s %6s %7s %6s %8s  %-5s %s"
@@ -79,32 +79,6 @@ def _list() -> int:
                      "%g" % latency if latency else "", "yes" if path else "no", passport.title))
     print("(top-1 and ms as published; MB of the file that is here)")
     return 0
-
-
-def progress(wanted: "Wanted") -> Optional[Callable[[int, Optional[int]], None]]:
-    """A bar on standard error, if that is a terminal."""
-    if not sys.stderr.isatty():
-        return None
-    from tqdm import tqdm
-
-    bar = tqdm(desc=wanted.name, unit="B", unit_scale=True)
-
-    def show(done: int, total: Optional[int]) -> None:
-        bar.total = total
-        bar.update(done - bar.n)
-        if done == total:
-            bar.close()
-    return show
-
-
-def agreed(name: str, yes: bool) -> bool:
-    """Whether a model that is not here may be downloaded: said so, or asked at the terminal."""
-    if yes or os.environ.get("CORAL_CLASSIFY_PULL") == "1":
-        return True
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return False
-    print("coral-classify: model %s is not here; download it now? [y/N] " % name, end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _pull(names: List[str], source: Optional[str]) -> int:
@@ -134,8 +108,8 @@ def _pull(names: List[str], source: Optional[str]) -> int:
 
 
 def _verify(names: List[str]) -> int:
-    from .. import passports
     from ..errors import ZooError
+    from ..modelfiles import passports
     from ..zoo import by_name, damaged, installed
 
     here = [passport.name for passport in passports.known() if installed(passport)]
@@ -176,9 +150,8 @@ def _add(args: argparse.Namespace) -> int:
 
 
 def _info(model: str, as_json: bool) -> int:
-    from .. import passports
     from ..errors import ZooError
-    from ..inspector import inspect
+    from ..modelfiles import inspect, passports
     from ..zoo import by_name, installed
 
     path: Optional[Path] = Path(model)
@@ -220,9 +193,8 @@ def _described(passport: "Passport") -> Dict[str, Any]:
 def _read(path: Path, passport: "Optional[Passport]") -> Dict[str, str]:
     """What the file says, and what is assumed where neither it nor a passport says anything."""
     from ..errors import ModelError
-    from ..modelfile import read_model
-    from ..modellabels import labels_for
-    from ..normalization import choose
+    from ..modelfiles import labels_for, read_model
+    from ..pictures import choose
 
     said: Dict[str, str] = {}
     try:

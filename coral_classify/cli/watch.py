@@ -8,7 +8,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Set, Tuple, Union
 
-from .classify import add_options, guarded
+from .options import add_options, guarded
 
 if TYPE_CHECKING:
     from ..classifier import Classifier

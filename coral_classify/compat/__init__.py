@@ -10,8 +10,8 @@ unchanged, on today's Python, and no longer die of the driver.
     from pycoral.utils.edgetpu import make_interpreter
 
 Knows the names, signatures, result types and error texts of those APIs.  Knows nothing of pictures, streams or labels
-of this package.  May use: errors, types, modelfiles, edgetpu, engine, supervision, learn.
-Nothing is served before :func:`install`.
+of this package.  Nothing is served before :func:`install`.
+May use: errors, types, modelfiles, edgetpu, engine, supervision.
 """
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class Delegate:
             # A library of the program's own choice; the workers find it by this.
             os.environ.setdefault("CORAL_CLASSIFY_LIBEDGETPU", self.library)
         try:
-            listed = edgetpu.list_devices()
+            listed = edgetpu.driver_devices()
         except DeviceError as exc:
             raise OSError("%s\n%s" % (exc.__cause__ or exc, exc)) from exc
         if not edgetpu.match(self.device, listed):

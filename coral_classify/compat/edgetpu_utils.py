@@ -12,7 +12,7 @@ from typing import Any, Dict, List, Optional
 import numpy as np
 
 from .. import edgetpu
-from .delegate import load_delegate
+from .delegate import Delegate
 from .interpreter import Interpreter, interpreter_of
 
 __all__ = ["get_runtime_version", "invoke_with_bytes", "invoke_with_dmabuffer", "invoke_with_membuffer",
@@ -23,8 +23,8 @@ _LIBRARIES = {"darwin": "libedgetpu.1.dylib", "win32": "edgetpu.dll"}
 
 
 def load_edgetpu_delegate(options: Optional[Dict[str, Any]] = None) -> Any:
-    """:raises ValueError, OSError: as :func:`coral_classify.compat.delegate.load_delegate`"""
-    return load_delegate(_LIBRARIES.get(sys.platform, "libedgetpu.so.1"), options or {})
+    """:raises ValueError, OSError: as :class:`coral_classify.compat.delegate.Delegate`"""
+    return Delegate(_LIBRARIES.get(sys.platform, "libedgetpu.so.1"), options or {})
 
 
 def make_interpreter(model_path_or_content: Any, device: Optional[str] = None, delegate: Any = None) -> Interpreter:
@@ -43,7 +43,7 @@ def make_interpreter(model_path_or_content: Any, device: Optional[str] = None, d
 
 def list_edge_tpus() -> List[Dict[str, str]]:
     """A record of "type" ("usb" or "pci") and "path" for each; without the library, none."""
-    return [{"type": one.type, "path": one.path} for one in edgetpu.list_devices()]
+    return [{"type": one.type, "path": one.path} for one in edgetpu.driver_devices()]
 
 
 def get_runtime_version() -> str:

@@ -10,8 +10,8 @@ from typing import Any, Dict, List, Optional, Union
 
 from .. import edgetpu
 from ..errors import DeviceError, ModelError
-from ..modelfile import is_compiled, read_network, twin_path
-from ..supervised import decide
+from ..modelfiles import is_compiled, read_network, twin_path
+from ..supervision import decide
 from .delegate import Delegate
 from .local import LocalHost
 from .remote import RemoteHost

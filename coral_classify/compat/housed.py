@@ -24,7 +24,7 @@ _MOST_BYTES = 8 << 20       # of a tensor that travels in a frame
 
 def open_housed(description: Dict[str, Any]) -> "HousedInterpreter":
     """:param description: model, device, threads, options, shapes; see :mod:`coral_classify.compat.remote`"""
-    edgetpu.talkative = True    # what the driver says while it opens reaches the parent
+    edgetpu.talk()      # what the driver says while it opens reaches the parent
     delegate = None
     if description["device"] != "cpu":
         delegate = edgetpu.open_delegate(description["device"], edgetpu.Options(**description["options"]))

@@ -13,10 +13,18 @@ from typing import Any, Dict, List, Tuple, Union
 import numpy as np
 
 from ..errors import ModelError
-from ..flatbuffer import root
-from ..graph import Graph, Operator, Tensor, constant, read_graph
+from ..modelfiles import (
+    Constant,
+    Graph,
+    Layer,
+    Operator,
+    Tensor,
+    constant,
+    description_of,
+    read_graph,
+    rewrite,
+)
 from ..types import Quantization, TensorSpec
-from ..writer import Constant, Layer, rewrite
 
 __all__ = ["ImprintingEngine", "read_model_bytes"]
 
@@ -60,7 +68,7 @@ class ImprintingEngine:
         stored = constant(self._content, self._kernel).astype(np.float64)
         weights = ((stored - zero_point) * scale).reshape(self._kernel.shape[0], -1)
         lengths: Dict[int, float] = {}
-        for line in (root(self._content, b"TFL3").string(3) or "").splitlines():
+        for line in description_of(self._content).splitlines():
             words = line.split()
             if len(words) == 2 and words[0].isdigit():
                 lengths[int(words[0])] = float(words[1])

@@ -65,7 +65,7 @@ def installed(top: str, path: Optional[List[str]] = None) -> Optional[Installed]
     :param path: where to look; None: ``sys.path``
     """
     spec = importlib.machinery.PathFinder.find_spec(top, path)
-    if spec is None:
+    if spec is None or spec.origin is None:     # a folder of that name without modules is no package of anybody's
         return None
     folder = (list(spec.submodule_search_locations or []) or [os.path.dirname(spec.origin or "")])[0]
     if top not in _NATIVE:

@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Optional, Tuple
 import numpy as np
 
 from ..errors import CoralClassifyError, DeviceError
-from ..supervised import Limits, SupervisedSession
+from ..supervision import Limits, SupervisedSession
 from .delegate import Delegate
 from .details import Details, Layout, from_plain
 from .local import Arrays

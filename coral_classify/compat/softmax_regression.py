@@ -10,9 +10,8 @@ from typing import Any, Dict, Optional, Tuple
 import numpy as np
 
 from ..errors import ModelError
-from ..graph import read_graph
+from ..modelfiles import Constant, Layer, read_graph, rewrite
 from ..types import Quantization, TensorSpec
-from ..writer import Constant, Layer, rewrite
 from .imprinting import read_model_bytes
 
 __all__ = ["SoftmaxRegression"]

@@ -18,7 +18,7 @@ import numpy as np
 from photographs import OTHER, class_map, encoded, photographs
 
 from coral_classify import Classifier
-from coral_classify.passports import git_blob_id
+from coral_classify.modelfiles.passports import git_blob_id
 
 HERE = Path(__file__).resolve().parent
 MODELS = HERE.parent

@@ -34,7 +34,8 @@ def texts(path):
 
 def test_names_that_we_have_and_names_that_nobody_has(tmp_path):
     path = written(tmp_path, "from pycoral.adapters import classify\nimport pycoral.utils.edgetpu as e\n"
-                             "from pycoral.utils.edgetpu import make_interpreter, fly\nfrom pycoral.adapters import sing\n")
+                             "from pycoral.utils.edgetpu import make_interpreter, fly\n"
+                             "from pycoral.adapters import sing\n")
     assert texts(path) == {
         (1, "pycoral.adapters.classify: coral_classify.compat has it", False),
         (2, "pycoral.utils.edgetpu: coral_classify.compat has it", False),
@@ -54,8 +55,8 @@ def test_old_pillow_names_are_found_by_line_with_their_mend(tmp_path):
 
 
 def test_old_names_of_numpy_and_python(tmp_path):
-    path = written(tmp_path, "import numpy as np\nimport numpy\nimport collections\nx = np.float32(1)\ny = np.float(1)\n"
-                             "z = numpy.bool\nw = collections.Mapping\nfrom time import clock\n")
+    path = written(tmp_path, "import numpy as np\nimport numpy\nimport collections\nx = np.float32(1)\n"
+                             "y = np.float(1)\nz = numpy.bool\nw = collections.Mapping\nfrom time import clock\n")
     found = {remark.line: remark.text for remark in check(path) if remark.stops}
     expected = {}
     if not hasattr(np, "long"):     # NumPy 2 has np.bool again
@@ -74,8 +75,8 @@ def test_old_names_of_numpy_and_python(tmp_path):
 
 
 def test_what_the_program_itself_provides_for_does_not_stop_it(tmp_path):
-    path = written(tmp_path, "from PIL import Image\ntry:\n    import no_such_module_here\nexcept ImportError:\n    pass\n"
-                             "f = Image.ANTIALIAS if hasattr(Image, 'ANTIALIAS') else Image.LANCZOS\n")
+    path = written(tmp_path, "from PIL import Image\ntry:\n    import no_such_module_here\nexcept ImportError:\n"
+                             "    pass\nf = Image.ANTIALIAS if hasattr(Image, 'ANTIALIAS') else Image.LANCZOS\n")
     assert not [remark for remark in check(path) if remark.stops]
 
 

@@ -1,4 +1,4 @@
-"""The faults of the driver at the 1st, 2nd, 10th and a random inference: none is lost, none is done twice for the program.
+"""The faults of the driver at the 1st, 2nd, 10th and a random inference: none is lost, none is answered twice.
 
 A thousand inferences each with CORAL_CLASSIFY_INVOKES=1000.
 """
@@ -69,6 +69,6 @@ def test_without_a_device_to_come_back_and_without_a_twin_the_program_gets_an_er
 
 
 def _short(given):
-    from coral_classify.supervised import Limits
+    from coral_classify.supervision import Limits
 
     return Limits(**dict(given, patience_s=1.0))

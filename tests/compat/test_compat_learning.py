@@ -10,9 +10,9 @@ from coral_classify.compat import classify, common
 from coral_classify.compat.imprinting import ImprintingEngine
 from coral_classify.compat.interpreter import Interpreter
 from coral_classify.compat.softmax_regression import SoftmaxRegression
-from coral_classify.graph import read_graph
+from coral_classify.modelfiles.graph import read_graph
+from coral_classify.modelfiles.writer import Constant, Layer, rewrite
 from coral_classify.types import Quantization, TensorSpec
-from coral_classify.writer import Constant, Layer, rewrite
 
 UINT8 = np.dtype(np.uint8)
 
@@ -99,7 +99,7 @@ def test_kept_classes_keep_their_weights(small):
     with pytest.raises(RuntimeError, match="Invalid weights array shape."):
         engine.train(np.array([1, 0]), 4)
     engine.train(np.array([1, 0, 0]), 4)
-    from coral_classify.graph import constant
+    from coral_classify.modelfiles.graph import constant
 
     old, new = (open(small, "rb").read(), engine.serialize_model())
     kernels = []

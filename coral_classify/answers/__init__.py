@@ -1,0 +1,11 @@
+"""Output tensor -> ranked, named classes.
+
+Knows NumPy and what a model's output looks like.  Knows nothing of pictures, files, engines or devices.
+May use: errors, types.
+"""
+from __future__ import annotations
+
+from .classes import class_ids
+from .decode import dequantize, ranked, top_k
+
+__all__ = ["class_ids", "dequantize", "ranked", "top_k"]

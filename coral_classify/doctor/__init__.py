@@ -1,0 +1,10 @@
+"""Why does my Coral not work?  From Python to the chip: cause, evidence, and the one command that mends it.
+
+Knows what the system shows and what every lower room can tell.  Changes nothing.
+May use: errors, locations, modelfiles, edgetpu, engine, placement, classifier.
+"""
+from __future__ import annotations
+
+from .checks import Check, compare_with_twin, examine
+
+__all__ = ["Check", "compare_with_twin", "examine"]

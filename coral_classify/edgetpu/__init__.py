@@ -1,0 +1,30 @@
+"""The accelerator and its driver: libedgetpu through ctypes, what the system's files show of a device, and why one does
+not open.
+
+Knows the driver's C functions and structs, sysfs and /proc.  Knows nothing of models, engines, pictures or processes
+that may die: whoever opens a device here takes the driver's crashes along.
+May use: errors, types.
+"""
+from __future__ import annotations
+
+from . import reasons
+from .devices import AcceleratorRecord, list_devices, sensible
+from .driver import (
+    Delegate,
+    Device,
+    Options,
+    check_library,
+    close_at_exit,
+    library,
+    library_name,
+    match,
+    open_delegate,
+    talk,
+    version,
+)
+from .driver import list_devices as driver_devices
+from .system import System, narrow_user_land
+
+__all__ = ["AcceleratorRecord", "Delegate", "Device", "Options", "System", "check_library", "close_at_exit",
+           "driver_devices", "library", "library_name", "list_devices", "match", "narrow_user_land", "open_delegate",
+           "reasons", "sensible", "talk", "version"]

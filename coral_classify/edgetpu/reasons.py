@@ -1,0 +1,153 @@
+"""Why an Edge TPU does not open: a cause, its evidence, and the next step, from what the system shows.
+
+Each function returns the :class:`DeviceError` to raise.  Its ``cause`` is one of: "no-library", "no-libusb",
+"old-system", "broken-library" (from loading libedgetpu), "no-device", "no-node", "no-pcie-driver", "no-permission",
+"busy", "not-initialised", "not-opened", "runtime-version", "pairing", "refused".
+"""
+from __future__ import annotations
+
+from typing import List, Optional, Union
+
+from ..errors import DeviceError
+from .system import DFU_ID, PciChip, System, UsbStick
+
+__all__ = ["ALLOW_PCIE", "ALLOW_USB", "absent", "informative", "no_library", "no_permission", "not_opened", "pairing",
+           "refused_model", "with_words"]
+
+# One line to paste; the rules are Coral's, for the stick before and after the driver's download.
+ALLOW_USB = ("""printf '%s\\n' 'SUBSYSTEM=="usb",ATTRS{idVendor}=="1a6e",GROUP="plugdev"' """
+             """'SUBSYSTEM=="usb",ATTRS{idVendor}=="18d1",GROUP="plugdev"' """
+             "| sudo tee /etc/udev/rules.d/99-edgetpu-accelerator.rules && sudo usermod -aG plugdev $USER "
+             "&& sudo udevadm control --reload-rules && sudo udevadm trigger")
+ALLOW_PCIE = ("""echo 'SUBSYSTEM=="apex",MODE="0660",GROUP="apex"' | sudo tee /etc/udev/rules.d/65-apex.rules """
+              "&& sudo groupadd -f apex && sudo usermod -aG apex $USER && sudo udevadm trigger")
+DOES_NOT_WORK = "does not work with"
+_USB_NODES = "run it with --device /dev/bus/usb --device-cgroup-rule 'c 189:* rwm' (Docker)"
+_WORDS_SHOWN = 200      # characters of the driver's words in a message; all of them are in the evidence
+
+
+def no_library(text: str) -> DeviceError:
+    """libedgetpu could not be loaded.
+
+    :param text: the loader's own words
+    """
+    if "libusb" in text:
+        cause, advice = "no-libusb", "libusb is missing; on Debian: sudo apt install libusb-1.0-0"
+    elif "GLIBC" in text:       # GLIBC_2.28, GLIBCXX_3.4.22
+        cause, advice = "old-system", "this libedgetpu was built for a newer system; install the one made for yours"
+    elif "No such file" in text or "not found" in text or "cannot open shared object" in text:
+        cause, advice = "no-library", ("the Edge TPU driver is not installed; install libedgetpu1-std from Coral's "
+                                       "Debian packages, or set CORAL_CLASSIFY_LIBEDGETPU to its file")
+    else:
+        cause, advice = "broken-library", "libedgetpu cannot be loaded; install libedgetpu1-std again"
+    return DeviceError("%s (%s)" % (advice, text), cause=cause, evidence=text)
+
+
+def absent(device: str, listed: List[str], system: System) -> DeviceError:
+    """The driver lists no device that *device* may mean.
+
+    :param listed: names of those that it lists
+    """
+    which = "" if device == "auto" else " " + device
+    names = ", ".join(listed) or "none"
+    start = "no Edge TPU%s is attached (the driver lists: %s)" % (which, names)
+    if not listed:
+        for chip in system.pci_chips():
+            if chip.node is None and not device.startswith("usb"):
+                loaded = "is" if system.apex_driver() else "is not"
+                return DeviceError(
+                    "%s; the chip is on the PCIe bus, and /dev/apex_0 is missing: the kernel driver (gasket and apex) "
+                    "%s loaded; sudo apt install gasket-dkms, then restart (dmesg | grep apex says more)"
+                    % (start, loaded), cause="no-pcie-driver", evidence=chip.path)
+        for stick in system.usb_sticks():
+            if not system.exists(stick.node) and not device.startswith("pci"):
+                inside = system.container()
+                advice = "the container has not got it: " + _USB_NODES if inside else "is udev running?"
+                return DeviceError("%s; the USB bus shows it (%s), and its node %s is missing; %s"
+                                   % (start, stick.path, stick.node, advice),
+                                   cause="no-node", evidence=inside or stick.path)
+        inside = system.container()
+        if inside:
+            return DeviceError("%s; this is a container (%s): if the host has one, %s, or with --device /dev/apex_0 "
+                               "for PCIe" % (start, inside, _USB_NODES), cause="no-device", evidence=inside)
+    return DeviceError("%s; check cable and power, then: lsusb (1a6e:089a or 18d1:9302)" % start,
+                       cause="no-device", evidence=names)
+
+
+def no_permission(name: str, node: str, system: System) -> DeviceError:
+    """This user may not use the device's node."""
+    owner = system.group(node)
+    mend = ALLOW_PCIE if "/apex" in node else ALLOW_USB
+    return DeviceError("%s: this user may not open %s (%s); allow it, log in again and replug: %s"
+                       % (name, node, owner, mend), cause="no-permission", evidence="%s: %s" % (node, owner))
+
+
+def not_opened(name: str, path: str, found: Union[UsbStick, PciChip, None], system: System) -> DeviceError:
+    """The driver listed the device, tried to open it, and gave nothing back."""
+    if found is not None and found.node:
+        holders = system.holders(found.node)
+        if holders:
+            who = ", ".join("%s (process %d)" % (holder.name, holder.pid) for holder in holders)
+            return DeviceError("%s did not open: %s is in use by another process: %s; end it, or use another device"
+                               % (name, found.node, who), cause="busy", evidence=who)
+        if not system.usable(found.node):
+            return no_permission(name, found.node, system)
+    if isinstance(found, UsbStick) and not found.initialised:
+        return DeviceError("%s did not open: the stick is in DFU state (%s, before the driver's download); replug it, "
+                           "and let this user open it under both ids: %s" % (name, DFU_ID, ALLOW_USB),
+                           cause="not-initialised", evidence=found.path)
+    return DeviceError(
+        "%s (%s) did not open: it is in use by another process, or this user may not open it (Coral's udev rule, group "
+        "plugdev or apex); coral-classify doctor looks closer" % (name, path), cause="not-opened", evidence=path)
+
+
+def informative(words: List[str]) -> List[str]:
+    """The driver's lines without the one that it writes on every machine without PCIe."""
+    return [line for line in words if "/sys/class/apex" not in line]
+
+
+def with_words(error: DeviceError, words: List[str]) -> DeviceError:
+    """The same error with what the driver said about it, and a better cause if its words tell one.
+
+    :param words: lines that the driver wrote while it opened, oldest first
+    """
+    if not words:
+        return error
+    text = "\n".join(words)
+    cause, said = error.cause, ""
+    if cause == "not-opened":
+        for mark, meaning in (("busy", "busy"), ("Access", "no-permission"), ("ermission", "no-permission")):
+            if mark in text:
+                cause = meaning
+                break
+        said = "; the driver says: %s" % " | ".join(informative(words) or words)[:_WORDS_SHOWN]
+    evidence = "%s\n%s" % (error.evidence, text) if error.evidence else text
+    return type(error)("%s%s" % (error, said), cause=cause, evidence=evidence)
+
+
+def refused_model(device: str, library: str, runtime: str, text: str) -> DeviceError:
+    """The device opened, and the runtime or the driver refused the model on it.
+
+    :param library: version text of libedgetpu
+    :param runtime: name and version of the TFLite runtime
+    :param text: the runtime's own words
+    """
+    cause, advice = "refused", "coral-classify doctor --model FILE looks closer"
+    if "requires runtime version" in text:
+        cause = "runtime-version"
+        advice = ("the model was compiled for a newer driver than this one (%s); update libedgetpu1-std, or take a "
+                  "file compiled with --min_runtime_version" % library)
+    elif "Unsupported data type in custom op handler" in text:
+        return pairing(library, runtime, text)
+    return DeviceError("%s: the driver refused the model: %s; %s" % (device, text, advice), cause=cause, evidence=text)
+
+
+def pairing(library: str, runtime: str, what: Optional[str]) -> DeviceError:
+    """This libedgetpu cannot work with this TFLite runtime.
+
+    :param what: what a trial showed
+    """
+    return DeviceError(
+        "libedgetpu (%s) %s %s%s; install a libedgetpu built for this runtime, or another runtime: pip install "
+        "ai-edge-litert, or tflite-runtime" % (library, DOES_NOT_WORK, runtime, ": " + what if what else ""),
+        cause="pairing", evidence="libedgetpu %s, %s%s" % (library, runtime, ", " + what if what else ""))

@@ -1,0 +1,162 @@
+"""What is known about model files, recognised by their content: ``models/manifest.json``, and the user's own.
+
+Knows nothing of downloads.  Importing it reads no file.  The manifest has ``source``, ``address`` (the folder of all
+files, at a pinned commit), ``licence`` (of all of them), ``labels`` (the pins of the label files) and ``models``; the
+fields of a model are those of :class:`Passport`.  A pin is a ``git_blob`` (git's id of the content, see
+:func:`git_blob_id`) and, where a public source states one, a ``sha256``.
+"""
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+from ..locations import home, package_folder
+
+__all__ = ["EMBEDDED", "Passport", "Sure", "address", "by_blob", "by_file", "embedded", "embedded_name", "git_blob_id",
+           "known", "label_pin", "load_manifest", "own", "own_file"]
+
+EMBEDDED = "everyday_objects"       # stem of the files of the model that the package carries
+
+
+class Sure(NamedTuple):
+    """When an answer of this model is to be relied on; chosen on photographs, see models/README.md."""
+
+    min_score: float
+    min_margin: float               # to the second
+    unsure_labels: Tuple[str, ...]  # answers that say "I do not know"
+
+    def holds(self, best: Sequence[Tuple[str, float]]) -> bool:
+        """:param best: (label, score) of the best two of all classes"""
+        (label, score), second = best[0], best[1][1] if len(best) > 1 else 0.0
+        return label not in self.unsure_labels and score >= self.min_score and score - second >= self.min_margin
+
+
+class Passport(NamedTuple):
+    """One model: what is known of it beyond what its files say.  The fields are those of the manifest."""
+
+    name: str                           # "efficientnet-edgetpu-s"
+    title: str
+    kind: str                           # "classification" or "embedding"
+    files: Dict[str, Dict[str, Any]]    # "cpu" and "edgetpu" -> name, git_blob, sha256
+    labels: Optional[str]               # file name of its label file
+    label_offset: int                   # lines of the label file to skip
+    classes: Optional[int]
+    mean: Optional[float]               # what the network was trained with: (pixel - mean) / std;
+    std: Optional[float]                # None: unknown, so metadata or the input's range decide
+    sure: Optional[Sure] = None         # None: nobody measured when to rely on it
+    # Published time of an inference on "usb_accelerator" and "dev_board"; None: not published
+    latency_ms: Optional[Dict[str, float]] = None
+    accuracy: Optional[Dict[str, float]] = None     # published, in percent: "top1_float", "top1_quantized"
+    input_size: Optional[int] = None    # pixels, of both sides
+    crop_fraction: Optional[float] = None           # central part on which the accuracy was measured
+    licence: str = ""
+    notes: str = ""
+    label_pin: Optional[Dict[str, Any]] = None      # git_blob of the label file, for models of the user's own
+    own: bool = False                   # added by the user
+
+
+@functools.lru_cache(maxsize=None)
+def _manifest() -> Dict[str, Any]:
+    path = package_folder("models") / "manifest.json"
+    try:
+        text = path.read_bytes()
+    except NotADirectoryError:      # the package was imported from a zip
+        import pkgutil
+
+        text = pkgutil.get_data("coral_classify", "models/manifest.json") or b""
+    manifest: Dict[str, Any] = json.loads(text.decode("utf-8"))
+    return manifest
+
+
+def address() -> str:
+    """The folder of the published files, as a URL, at the pinned commit."""
+    return str(_manifest()["address"])
+
+
+@functools.lru_cache(maxsize=None)
+def load_manifest() -> Tuple[Passport, ...]:
+    """The passports of the published models."""
+    manifest = _manifest()
+    return tuple(_passport(dict(entry, licence=manifest["licence"])) for entry in manifest["models"])
+
+
+def _passport(entry: Dict[str, Any]) -> Passport:
+    return Passport(**{field: entry[field] for field in Passport._fields if field in entry})
+
+
+@functools.lru_cache(maxsize=None)
+def embedded() -> Optional[Passport]:
+    """The passport of the model that the package carries; None where it was left out."""
+    path = package_folder("models") / (EMBEDDED + ".json")
+    if not path.is_file():
+        return None
+    entry = json.loads(path.read_text(encoding="utf-8"))
+    rule, figures = entry["sure"], entry["accuracy"]
+    return _passport(dict(
+        entry, input_size=entry["input"][0], accuracy={"top1_quantized": round(100 * figures["top1"], 1)},
+        files={"cpu": {"name": entry["file"], "git_blob": entry["git_blob"], "sha256": entry["sha256"]}},
+        sure=Sure(rule["min_score"], rule["min_margin"], tuple(rule["unsure_labels"]))))
+
+
+def embedded_name() -> str:
+    return EMBEDDED.replace("_", "-")
+
+
+def own_file(name: str) -> Path:
+    """Where the passport of a model of the user's own lies."""
+    return home() / "passports" / (name + ".json")
+
+
+def own() -> Tuple[Passport, ...]:
+    """The passports of the models that the user added, by name.  A file that cannot be read is left out."""
+    found = []
+    for path in _own_files():
+        try:
+            found.append(_passport(dict(json.loads(path.read_text(encoding="utf-8")), own=True)))
+        except (OSError, ValueError, TypeError):
+            continue
+    return tuple(found)
+
+
+def _own_files() -> List[Path]:
+    try:
+        return sorted(own_file("x").parent.glob("*.json"))
+    except OSError:     # a home that may not be entered
+        return []
+
+
+def known() -> Tuple[Passport, ...]:
+    """All passports: the package's own model, the published ones, the user's."""
+    carried = embedded()
+    return ((carried,) if carried else ()) + load_manifest() + own()
+
+
+def label_pin(passport: Passport) -> Optional[Dict[str, Any]]:
+    """git_blob and sha256 of a passport's label file; None if it has no pin."""
+    return passport.label_pin or _manifest()["labels"].get(passport.labels)
+
+
+def git_blob_id(path: Path) -> str:
+    """Git's id of a file's content, which pins its bytes: ``sha1("blob " + length + NUL + content)``."""
+    with open(str(path), "rb") as file:
+        digest = hashlib.sha1(b"blob %d\0" % os.fstat(file.fileno()).st_size)
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def by_blob(blob_id: str) -> Optional[Passport]:
+    """The passport of a file with this content, or None."""
+    for passport in known():
+        if any(file["git_blob"] == blob_id for file in passport.files.values()):
+            return passport
+    return None
+
+
+def by_file(path: Path) -> Optional[Passport]:
+    """The passport of this file, whatever it is called; None if its content is not a published one."""
+    return by_blob(git_blob_id(path))

@@ -1,0 +1,102 @@
+"""From what the caller names to an open session: which file, on which device, supervised or not."""
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Callable, NamedTuple, Optional, Tuple, Union
+
+from .. import edgetpu, zoo
+from ..edgetpu import Options
+from ..engine import open_session
+from ..errors import DeviceError, ModelError
+from ..locations import find, home, package_folder
+from ..modelfiles import ModelFile, passports, twin_path
+from ..types import Session
+from .placement import Placement, placements, twin_of
+
+if TYPE_CHECKING:
+    from ..events import Event
+
+__all__ = ["Supervision", "find_model", "open_first"]
+
+# The model that the package carries; see models/README.md.
+_DEFAULT_MODEL = passports.EMBEDDED + ".tflite"
+_DEFAULT_NAME = passports.embedded_name()
+
+
+def find_model(model: Union[str, "os.PathLike[str]", None]) -> Path:
+    """The file of a model.
+
+    :param model: its path or name, as for :class:`coral_classify.Classifier`
+    :raises ModelError: if there is none
+    """
+    if model is None or str(model) == _DEFAULT_NAME:
+        default = find("models", _DEFAULT_MODEL)
+        if default is None:
+            raise ModelError("no model is named, and this version carries none of its own; name one with --model "
+                             "(model= in Python): a .tflite file, or after 'coral-classify models pull mobilenet-v2' "
+                             "the name mobilenet-v2")
+        return default
+    path = Path(model)
+    if os.path.exists(str(path)):
+        return path
+    passport = zoo.by_name(str(model))
+    found = zoo.installed(passport) if passport else find("models", str(model))
+    if found is None and passport and os.environ.get("CORAL_CLASSIFY_PULL") == "1":
+        zoo.pull(passport.name)
+        found = zoo.installed(passport)
+    if found is None and passport:
+        raise ModelError("model %s: is not here yet; bring it with: coral-classify models pull %s (or set "
+                         "CORAL_CLASSIFY_PULL=1)" % (model, model))
+    if found is None:
+        raise ModelError("model %s: no such file, and no model of that name in %s or %s"
+                         % (model, package_folder("models"), home() / "models"))
+    return found
+
+
+class Supervision(NamedTuple):
+    """What the caller wants to happen when a driver fails; see :class:`coral_classify.Classifier`."""
+
+    wanted: Optional[bool]
+    deadline_ms: float
+    on_device_loss: str
+    on_event: Optional[Callable[["Event"], None]]
+
+
+def _open_one(way: Placement, engine: Optional[str], threads: Optional[int], options: Options,
+              watch: Supervision) -> Session:
+    if watch.wanted or way.device != "cpu" or watch[1:3] != (10000.0, "cpu"):
+        # Processes and pipes: not for a plain session on the CPU, which starts sooner without them.
+        from ..supervision import SupervisedSession, check_policy, decide
+
+        check_policy(watch.deadline_ms, watch.on_device_loss)
+        if decide(watch.wanted, way.device):
+            if way.device != "cpu":
+                edgetpu.check_library()     # no child for what a look at the file system tells
+            twin = twin_of(way.model) if way.device != "cpu" else None
+            return SupervisedSession.open(
+                str(way.model.path), way.device, twin=str(twin.path) if twin else None, engine=engine,
+                threads=threads, options=options._asdict(), deadline_ms=watch.deadline_ms,
+                on_device_loss=watch.on_device_loss, on_event=watch.on_event)
+    return open_session(way.model, device=way.device, engine=engine, threads=threads, options=options)
+
+
+def open_first(model: ModelFile, device: str, engine: Optional[str], threads: Optional[int],
+               options: Options, watch: Supervision) -> Tuple[Session, ModelFile, str]:
+    """The first placement that opens, its file, and why it is that one."""
+    ways = placements(model, device)
+    missing: Optional[DeviceError] = None
+    for way in ways:
+        try:
+            session = _open_one(way, engine, threads, options, watch)
+        except DeviceError as exc:
+            missing = exc
+            continue
+        reason = way.reason if missing is None else "%s: %s" % (way.reason, missing)
+        return session, way.model, reason
+    assert missing is not None
+    if device == "auto":
+        raise DeviceError("model %s: no Edge TPU (%s), and its CPU twin %s is missing; put it beside it"
+                          % (model.path, missing, twin_path(model.path).name),
+                          cause=missing.cause, evidence=missing.evidence) from missing
+    raise missing

@@ -1,0 +1,24 @@
+"""A session in a process that may die: the wire to it, memory shared with it, its keeper, the pauses of its device, and
+the policy that decides who answers a picture when one fails.
+
+Knows processes, sockets and deadlines.  Knows nothing of models, labels or pictures; what the child opens is told to it
+in plain types, and only the child meets an engine.
+May use: errors, types, events, processes, doors, edgetpu (the driver's words), engine (in the child).
+"""
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..doors import on_first_use
+
+if TYPE_CHECKING:
+    from .health import DeviceHealth
+    from .keeper import Limits
+    from .supervised import SupervisedSession, check_policy, decide
+
+__all__ = ["DeviceHealth", "Limits", "SupervisedSession", "check_policy", "decide"]
+
+# The worker comes through this door, too, and needs none of what its parent needs.
+__getattr__ = on_first_use(__name__, {
+    "DeviceHealth": "health", "Limits": "keeper", "SupervisedSession": "supervised", "check_policy": "supervised",
+    "decide": "supervised"})

@@ -1,0 +1,203 @@
+"""What is found on boards laid out as files, and the reasons told from it."""
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+from boards import DEV_BOARD, DFU, PI4, lay, machine, pcie, process, stick
+
+from coral_classify import AcceleratorRecord, list_devices
+from coral_classify.cli import main
+from coral_classify.edgetpu import Options, reasons
+from coral_classify.edgetpu import driver as edgetpu
+from coral_classify.errors import DeviceError
+
+
+@pytest.fixture
+def driver(simulated_library, monkeypatch):
+    monkeypatch.setenv("CORAL_CLASSIFY_LIBEDGETPU", str(simulated_library))
+    return lambda listed: monkeypatch.setenv("SIM_DEVICES", listed)
+
+
+def refusal(device, system):
+    with pytest.raises(DeviceError) as caught:
+        edgetpu.open_delegate(device, Options(), system)
+    return caught.value
+
+
+def test_a_pi_with_two_sticks(tmp_path):
+    lay(tmp_path, {"/proc/device-tree/model": PI4})
+    stick(tmp_path)
+    stick(tmp_path, "1-1.3", ids=DFU, speed=480, bus=1, number=12)
+    system = machine(tmp_path)
+    assert system.board() == "Raspberry Pi 4 Model B Rev 1.2"
+    assert [(s.path, s.node, s.link_speed, s.initialised) for s in system.usb_sticks()] == [
+        ("/sys/bus/usb/devices/1-1.3", "/dev/bus/usb/001/012", 480, False),
+        ("/sys/bus/usb/devices/2-1", "/dev/bus/usb/002/003", 5000, True)]
+    assert system.container() is None and system.pci_chips() == []
+
+
+def test_a_dev_board(tmp_path):
+    lay(tmp_path, {"/proc/device-tree/model": DEV_BOARD})
+    pcie(tmp_path)
+    chip, = machine(tmp_path).pci_chips()
+    assert chip == ("/dev/apex_0", "/dev/apex_0", 45.25, [85.0, 90.0, 95.0])
+    assert machine(tmp_path).apex_driver()
+
+
+def test_what_the_driver_lists_is_joined_with_what_the_system_shows(driver, tmp_path):
+    driver("usb@/sys/bus/usb/devices/2-1,pci,usb@/sys/bus/usb/devices/1-1,usb@/virtual")
+    stick(tmp_path)
+    node = stick(tmp_path, "1-1", ids=DFU, speed=480, bus=1, number=2)
+    pcie(tmp_path, 1)
+    process(tmp_path, 4711, "frigate", "/dev/apex_1")
+    assert list_devices(machine(tmp_path)) == [
+        AcceleratorRecord("usb", 0, "/sys/bus/usb/devices/2-1", "ready", 5000, None),
+        AcceleratorRecord("pci", 0, "/dev/apex_1", "busy", None, 45.25, "frigate (process 4711)"),
+        AcceleratorRecord("usb", 1, "/sys/bus/usb/devices/1-1", "not initialised", 480, None),
+        AcceleratorRecord("usb", 2, "/virtual", "ready", None, None)]
+    locked = list_devices(machine(tmp_path, allowed=False))
+    assert [record.state for record in locked] == ["no permission", "no permission", "no permission", "ready"]
+    assert node in locked[2].note
+
+
+def test_a_lost_pcie_chip_is_known_by_its_temperature(driver, tmp_path):
+    driver("pci")
+    pcie(tmp_path, temp="-87900")
+    record, = list_devices(machine(tmp_path))
+    assert (record.state, record.temperature, record.note) == ("lost", None, "it reports -87.9 °C")
+
+
+def test_without_the_driver_the_system_s_own_list_is_given(tmp_path, monkeypatch):
+    monkeypatch.setenv("CORAL_CLASSIFY_LIBEDGETPU", "libedgetpu-that-is-not-there.so.1")
+    stick(tmp_path)
+    pcie(tmp_path)
+    assert [(r.name, r.path) for r in list_devices(machine(tmp_path))] == [
+        ("usb:0", "/sys/bus/usb/devices/2-1"), ("pci:0", "/dev/apex_0")]
+
+
+@pytest.mark.parametrize("text, cause, words", [
+    ("libedgetpu.so.1: cannot open shared object file: No such file or directory", "no-library", "libedgetpu1-std"),
+    ("libusb-1.0.so.0: cannot open shared object file: No such file or directory", "no-libusb",
+     "sudo apt install libusb-1.0-0"),
+    ("/usr/lib/libstdc++.so.6: version `GLIBCXX_3.4.22' not found (required by libedgetpu.so.1)", "old-system",
+     "built for a newer system"),
+    ("libedgetpu.so.1: file too short", "broken-library", "install libedgetpu1-std again")])
+def test_a_library_that_does_not_load(text, cause, words):
+    error = reasons.no_library(text)
+    assert error.cause == cause and words in str(error) and text in str(error)
+
+
+def test_nothing_attached(driver, tmp_path):
+    driver("")
+    error = refusal("usb", machine(tmp_path))
+    assert error.cause == "no-device" and "check cable and power, then: lsusb" in str(error)
+
+
+def test_a_wrong_index_names_what_is_there(driver, tmp_path):
+    driver("usb")
+    error = refusal("usb:1", machine(tmp_path))
+    assert "no Edge TPU usb:1 is attached (the driver lists: usb:0)" in str(error)
+
+
+@pytest.mark.parametrize("loaded", [True, False])
+def test_a_pcie_chip_without_its_kernel_driver(driver, tmp_path, loaded):
+    driver("")
+    pcie(tmp_path, node=False, driver=loaded)
+    error = refusal("auto", machine(tmp_path))
+    assert error.cause == "no-pcie-driver" and "sudo apt install gasket-dkms" in str(error)
+    assert ("is loaded" if loaded else "is not loaded") in str(error)
+
+
+def test_a_container_without_the_node(driver, tmp_path):
+    driver("")
+    lay(tmp_path, {"/.dockerenv": ""})
+    assert "--device /dev/bus/usb --device-cgroup-rule 'c 189:* rwm'" in str(refusal("auto", machine(tmp_path)))
+    stick(tmp_path, node=False)
+    error = refusal("auto", machine(tmp_path))
+    assert error.cause == "no-node" and "its node /dev/bus/usb/002/003 is missing; the container" in str(error)
+
+
+def test_no_permission_is_found_before_the_driver_spends_its_25_seconds(driver, tmp_path, monkeypatch):
+    driver("usb@/sys/bus/usb/devices/2-1")
+    monkeypatch.setenv("SIM_FAULTS", "open-hang:*")      # the driver must not even be asked
+    node = stick(tmp_path)
+    lay(tmp_path, {"/etc/group": "root:x:0:\nplugdev:x:46:\n"})
+    error = refusal("usb", machine(tmp_path, allowed=False))
+    assert error.cause == "no-permission"
+    for part in (node, "group root, mode", 'ATTRS{idVendor}=="1a6e"', 'ATTRS{idVendor}=="18d1"', "usermod -aG plugdev"):
+        assert part in str(error)
+
+
+def test_no_permission_on_pcie(driver, tmp_path):
+    driver("pci")
+    pcie(tmp_path)
+    error = refusal("pci", machine(tmp_path, allowed=False))
+    assert error.cause == "no-permission" and "usermod -aG apex" in str(error)
+
+
+def test_a_locked_first_device_does_not_stop_a_free_second(driver, tmp_path):
+    driver("usb@/sys/bus/usb/devices/2-1,usb@/virtual")
+    stick(tmp_path)
+    delegate = edgetpu.open_delegate("usb", Options(), machine(tmp_path, allowed=False))
+    assert delegate.device == "usb:1"
+    delegate.close()
+
+
+def test_busy_names_the_process(driver, tmp_path):
+    driver("busy@/sys/bus/usb/devices/2-1")
+    process(tmp_path, 4711, "frigate", stick(tmp_path))
+    error = refusal("usb", machine(tmp_path))
+    assert error.cause == "busy" and "in use by another process: frigate (process 4711)" in str(error)
+
+
+def test_a_stick_that_stays_in_dfu_state(driver, tmp_path, monkeypatch):
+    driver("dfu@/sys/bus/usb/devices/2-1")
+    monkeypatch.setenv("SIM_FAULTS", "open-fail:*")
+    stick(tmp_path, ids=DFU)
+    error = refusal("usb", machine(tmp_path))
+    assert error.cause == "not-initialised" and "DFU state (1a6e:089a" in str(error)
+
+
+def test_two_reasons_are_both_told(driver, tmp_path):
+    driver("busy@/a,busy@/b")
+    assert str(refusal("usb", machine(tmp_path))).count("did not open") == 2
+
+
+def test_the_driver_s_words_make_a_guess_a_reason():
+    guess = DeviceError("it did not open", cause="not-opened", evidence="/a")
+    told = reasons.with_words(guess, ["Failed to claim interface 0: Resource busy"])
+    assert told.cause == "busy" and "the driver says: Failed to claim" in str(told) and "/a\nFailed" in told.evidence
+    assert reasons.with_words(guess, ["Access denied"]).cause == "no-permission"
+    assert reasons.with_words(guess, []) is guess
+    known = DeviceError("busy", cause="busy")
+    assert str(reasons.with_words(known, ["words"])) == "busy"
+
+
+def test_a_model_for_a_newer_driver():
+    text = "Package requires runtime version (14), which is newer than this runtime version (13)."
+    error = reasons.refused_model("usb:0", "RuntimeVersion(13)", "ai-edge-litert 2.1", text)
+    assert error.cause == "runtime-version" and "update libedgetpu1-std" in str(error) and text in str(error)
+    odd = "Internal: Unsupported data type in custom op handler: 0Node number 1 (EdgeTpuDelegateForCustomOp) failed"
+    assert reasons.refused_model("usb:0", "RuntimeVersion(12)", "ai-edge-litert 2.1", odd).cause == "pairing"
+    assert reasons.refused_model("usb:0", "x", "y", "other").cause == "refused"
+
+
+def test_the_command_line_lists_them(driver, capsys):
+    driver("usb@/virtual,pci@/other")
+    assert main(["devices"]) == 0
+    assert capsys.readouterr().out == "usb:0   /virtual  ready\npci:0   /other  ready\n"
+    assert main(["devices", "--json"]) == 0
+    first = json.loads(capsys.readouterr().out.splitlines()[0])
+    assert first == dict(dataclasses.asdict(list_devices()[0]), device="usb:0")
+    assert set(first) == {"device", "type", "index", "path", "state", "link_speed", "temperature", "note"}
+
+
+def test_the_command_line_without_devices_or_driver(driver, capsys, monkeypatch):
+    driver("")
+    assert main(["devices"]) == 0
+    assert "coral-classify doctor says why" in capsys.readouterr().err
+    monkeypatch.setenv("CORAL_CLASSIFY_LIBEDGETPU", "libedgetpu-that-is-not-there.so.1")
+    assert main(["devices"]) == 1
+    assert "install libedgetpu1-std" in capsys.readouterr().err

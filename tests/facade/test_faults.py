@@ -1,0 +1,199 @@
+"""The faults of the driver, at the simulated libedgetpu, through the whole Classifier: complete, in order, right, once.
+
+Each stream is a thousand pictures; each fault comes at the 1st, 2nd, 10th and a random inference.
+"""
+from __future__ import annotations
+
+import os
+import random
+
+import numpy as np
+import pytest
+from PIL import Image
+from worker_tools import children_of, descriptors, wait_until
+
+from coral_classify import Classifier
+from coral_classify.cli import main
+from coral_classify.errors import DeviceError, DeviceLost
+from coral_classify.supervision.keeper import Keeper, Limits
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="supervised sessions need POSIX processes")
+COUNT = 1000
+RANDOM = random.Random()
+
+
+@pytest.fixture
+def stick(simulated_library, tmp_path, monkeypatch):
+    """One simulated USB Accelerator; returns a function that sets its faults."""
+    state = tmp_path / "state"
+    state.mkdir()
+    monkeypatch.setenv("CORAL_CLASSIFY_LIBEDGETPU", str(simulated_library))
+    monkeypatch.setenv("SIM_STATE", str(state))
+
+    def behave(**settings):
+        for name, value in settings.items():
+            monkeypatch.setenv("SIM_" + name.upper(), value)
+        return state
+    return behave
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    """Pictures of one colour each, and the bytes that the network answers with."""
+    colours = np.random.RandomState(7).randint(0, 256, (COUNT, 3)).astype(np.uint8)
+    return [np.broadcast_to(colour, (8, 8, 3)) for colour in colours], colours
+
+
+def check(results, colours):
+    for number, result in enumerate(results):
+        assert result.error is None, (number, result.error)
+        scores = {p.label: p.score for p in result.predictions}
+        expected = dict(zip(("red", "green", "blue"), colours[number] / 255))
+        assert scores == pytest.approx(expected, abs=1e-6), number
+    assert len(results) == len(colours)
+
+
+def opened(pair, engine, events, **options):
+    # The first inference after an opening gets three times the deadline, and two seconds more at least.
+    return Classifier(pair, device="usb", engine=engine, on_event=events.append, deadline_ms=1000, **options)
+
+
+@pytest.mark.parametrize("when", [1, 2, 10, "random"])
+@pytest.mark.parametrize("kind", ["abort", "segv", "hang", "idle", "unplug"])
+def test_a_thousand_pictures_survive(kind, when, stick, pair, engine, pictures):
+    number = RANDOM.randint(11, 600) if when == "random" else when
+    stick(faults="%s:%d" % (kind, number), back="usb@/sys/bus/usb/devices/4-1")
+    events = []
+    with opened(pair, engine, events) as classifier:
+        results = list(classifier.stream(pictures[0]))
+        check(results, pictures[1])
+        assert wait_until(lambda: [event.kind for event in events].count("back") == 1), (number, events)
+        after = classifier.classify(pictures[0][0])
+    assert after.device == "usb:0" and after.device_reason == "asked for usb"
+    assert [event.kind for event in events if event.kind in ("lost", "back")] == ["lost", "back"], events
+    assert {result.device for result in results} <= {"usb:0", "cpu"}
+    # A death while idle may fall behind the last picture.
+    assert sum(result.recovered for result in results + [after]) == 1, (number, events)
+    words = {"hang": "did not answer within", "segv": "SIGSEGV", "idle": "USB device is gone"}
+    assert words.get(kind, "SIGABRT") in events[0].message
+
+
+@pytest.mark.parametrize("kind", ["abort", "hang", "unplug"])
+def test_retry_waits_for_the_device_and_uses_nothing_else(kind, stick, pair, engine, pictures):
+    number = RANDOM.randint(1, 900)
+    stick(faults="%s:%d" % (kind, number), back="dfu")
+    with opened(pair, engine, [], on_device_loss="retry") as classifier:
+        results = list(classifier.stream(pictures[0]))
+    check(results, pictures[1])
+    assert {result.device for result in results} == {"usb:0"}
+    # Which one is open: the device gets the pictures in the order in which the decoding threads have them ready.
+    assert sum(result.recovered for result in results) == 1
+
+
+def test_raise_fails_the_picture_in_flight_and_goes_on_when_the_device_is_back(stick, pair, any_engine, pictures):
+    stick(faults="abort:10")
+    events = []
+    with opened(pair, any_engine, events, on_device_loss="raise") as classifier:
+        for picture in pictures[0][:9]:
+            classifier.classify(picture)
+        with pytest.raises(DeviceLost, match="Abort. Deadline exceeded: USB transfer error 2"):
+            classifier.classify(pictures[0][9])
+        assert wait_until(lambda: "back" in [event.kind for event in events])
+        assert classifier.classify(pictures[0][10]).device == "usb:0"
+
+
+@pytest.mark.parametrize("back", ["busy", "denied", "dfu", "", "pci", "usb@/sys/bus/usb/devices/1-1.3"])
+def test_whatever_is_back_the_stream_is_complete(back, stick, pair, engine, pictures):
+    stick(faults="unplug:5", back=back)
+    events = []
+    with opened(pair, engine, events) as classifier:
+        results = list(classifier.stream(pictures[0]))
+        check(results, pictures[1])
+        assert next(result for result in results if result.recovered).device == "cpu"
+        again = back in ("dfu", "usb@/sys/bus/usb/devices/1-1.3")
+        assert wait_until(lambda: any(e.kind == "back" for e in events), 10 if again else 0.3) is again
+        assert classifier.classify(pictures[0][0]).device == ("usb:0" if again else "cpu")
+
+
+def test_a_stick_that_comes_back_later_is_taken_up_again(stick, pair, engine, pictures):
+    state = stick(faults="unplug:5", back="")
+    events = []
+    with opened(pair, engine, events) as classifier:
+        check(list(classifier.stream(pictures[0])), pictures[1])
+        (state / "devices").write_text("usb@/sys/bus/usb/devices/3-2")
+        assert wait_until(lambda: any(event.kind == "back" for event in events))
+        assert classifier.classify(pictures[0][0]).device == "usb:0"
+
+
+@pytest.mark.parametrize("fault", ["abort:*", "segv:*", "open-abort:*", "idle:*"])
+def test_a_device_that_always_fails_is_rested_and_its_twin_answers(fault, stick, pair, engine, pictures):
+    stick(faults=fault)
+    events = []
+    with opened(pair, engine, events) as classifier:
+        results = list(classifier.stream(pictures[0]))
+        check(results, pictures[1])
+        if fault != "idle:*":
+            assert {result.device for result in results} == {"cpu"}
+        rested = wait_until(lambda: any(event.kind == "rested" for event in events), 20)
+        check(list(classifier.stream(pictures[0])), pictures[1])
+    assert rested, events
+    text = [event.message for event in events if event.kind == "rested"][0]
+    assert "power" in text and "cable" in text and "heat" in text and "coral-classify doctor" in text
+
+
+def test_without_a_twin_every_picture_gets_its_own_error_within_bounds(stick, pair, any_engine, pictures):
+    pair.with_name("colours.tflite").unlink()
+    stick(faults="abort:*")
+    with opened(pair, any_engine, []) as classifier:
+        results = list(classifier.stream(pictures[0][:20]))
+    assert len(results) == 20
+    assert all("rests" in r.error or "CPU twin" in r.error for r in results), results[0].error
+
+
+def test_a_hang_at_opening_ends_on_the_twin(stick, pair, engine, pictures, monkeypatch):
+    stick(faults="open-hang:*")
+    start = Keeper.__init__
+
+    def impatient(self, name, *args, limits, **more):      # with the device; the twin may take its time
+        start(self, name, *args, limits=limits if name == "cpu" else limits._replace(open_s=1.0), **more)
+    monkeypatch.setattr(Keeper, "__init__", impatient)
+    events = []
+    with opened(pair, engine, events) as classifier:
+        results = list(classifier.stream(pictures[0]))
+    check(results, pictures[1])
+    assert {result.device for result in results} == {"cpu"}
+    assert "opening usb took longer than 1 s" in events[0].message
+    assert Limits().open_s > 25, "the driver itself gives up after 25 s, with a reason"
+
+
+def test_the_first_opening_of_auto_falls_back_when_it_is_refused(stick, pair, engine):
+    stick(faults="open-fail:*")
+    with Classifier(pair, engine=engine) as classifier:
+        assert classifier.device == "cpu"
+        assert "did not open" in classifier.device_reason
+    with pytest.raises(DeviceError, match="did not open"):
+        Classifier(pair, device="usb", engine=engine)
+
+
+def test_faults_leave_nothing_behind(stick, pair, any_engine, pictures):
+    stick(faults="abort:3,segv:60,hang:90")
+    with opened(pair, any_engine, []) as classifier:
+        list(classifier.stream(pictures[0][:5]))
+    before, threads = descriptors(), children_of(os.getpid())
+    stick(faults="abort:200,segv:300,hang:500")
+    with opened(pair, any_engine, []) as classifier:
+        check(list(classifier.stream(pictures[0])), pictures[1])
+    assert wait_until(lambda: descriptors() <= before and children_of(os.getpid()) == threads)
+
+
+def test_the_command_line_prints_one_line_for_each_event(stick, pair, any_engine, tmp_path, capsys):
+    names = [str(tmp_path / ("%d.png" % i)) for i in range(6)]
+    for name in names:
+        Image.new("RGB", (8, 8), (0, 200, 0)).save(name)
+    stick(faults="unplug:3", back="")
+    assert main(names + ["--model", str(pair), "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 6
+    told = [line for line in err.splitlines() if line.startswith("coral-classify: ")]
+    assert "usb:0 lost" in told[0] and "USB transfer error 2" in told[0]
+    assert told[1:] == ["coral-classify: going on on the CPU while usb:0 is away"]
