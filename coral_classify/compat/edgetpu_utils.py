@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Optional
 import numpy as np
 
 from .. import edgetpu
+from ..errors import DeviceError
 from .delegate import Delegate
 from .interpreter import Interpreter, interpreter_of
 
@@ -43,7 +44,10 @@ def make_interpreter(model_path_or_content: Any, device: Optional[str] = None, d
 
 def list_edge_tpus() -> List[Dict[str, str]]:
     """A record of "type" ("usb" or "pci") and "path" for each; without the library, none."""
-    return [{"type": one.type, "path": one.path} for one in edgetpu.driver_devices()]
+    try:
+        return [{"type": one.type, "path": one.path} for one in edgetpu.driver_devices()]
+    except DeviceError:
+        return []
 
 
 def get_runtime_version() -> str:
@@ -110,7 +114,8 @@ def run_inference(interpreter: Any, input_data: Any) -> None:
         invoke_with_bytes(interpreter._native_handle(), input_data)
     elif isinstance(input_data, np.ndarray):
         _check_size(len(input_data), expected)
-        invoke_with_membuffer(interpreter._native_handle(), input_data.ctypes.data, expected)
+        flat = np.ascontiguousarray(input_data)
+        invoke_with_membuffer(interpreter._native_handle(), flat.ctypes.data, expected)
     elif _is_memory(input_data):
         pointer, size = input_data
         _check_size(size, expected)

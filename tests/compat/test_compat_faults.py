@@ -72,3 +72,23 @@ def _short(given):
     from coral_classify.supervision import Limits
 
     return Limits(**dict(given, patience_s=1.0))
+
+
+def test_variables_that_were_lost_are_an_error_that_says_so(opened):
+    interpreter = opened("abort:3")
+    interpreter._home._stateful = True      # as of a model that keeps something from one inference to the next
+    interpreter.invoke()
+    interpreter.invoke()
+    with pytest.raises(RuntimeError, match=r"the variables of .* were lost .*; call reset_all_variables\(\)"):
+        interpreter.invoke()
+    interpreter.reset_all_variables()
+    interpreter._home._stateful = True
+    interpreter.invoke()
+    interpreter.invoke()
+
+
+@pytest.mark.parametrize("told", ["soon", "-1", "0", "inf"])
+def test_a_deadline_that_cannot_be_meant(told, opened, monkeypatch):
+    monkeypatch.setenv("CORAL_CLASSIFY_DEADLINE_MS", told)
+    with pytest.raises(ValueError, match="CORAL_CLASSIFY_DEADLINE_MS is '%s'; give a positive number" % told):
+        opened("")
