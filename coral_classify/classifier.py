@@ -32,6 +32,7 @@ from .pictures import (
     check_region,
     check_rotate,
     choose,
+    limits,
     name_of,
     prepare,
 )
@@ -69,6 +70,8 @@ class Classifier:
         mean: Optional[Number] = None,
         std: Optional[Number] = None,
         fit: str = "squash",
+        max_pixels: Optional[int] = None,
+        max_picture_bytes: Optional[int] = None,
         performance: Optional[str] = None,
         usb_always_dfu: Optional[bool] = None,
         usb_max_bulk_in_queue_length: Optional[int] = None,
@@ -89,6 +92,10 @@ class Classifier:
         :param mean, std: ``(pixel - mean) / std`` is what the network was trained on; one number or three.
             None: from the model's passport, its metadata or its input range
         :param fit: "squash", "crop" or "pad"; see :func:`coral_classify.pictures.preprocess.prepare`
+        :param max_pixels: of a picture as decoded; larger ones are an :class:`ImageError`.  None:
+            ``CORAL_CLASSIFY_MAX_PIXELS``, else 64 Mi
+        :param max_picture_bytes: of memory for decoding a picture; None: ``CORAL_CLASSIFY_MAX_PICTURE_BYTES``, else
+            384 MiB
         :param performance: clock of a USB device: "low", "medium", "high", "max"
         :param supervised: run engine and driver in a child process that may crash or hang; None: on an Edge
             TPU, and not on the CPU
@@ -102,6 +109,7 @@ class Classifier:
         if fit not in FITS:
             raise UsageError("fit must be one of %s, got %r" % (", ".join(FITS), fit))
         self._fit = fit
+        self._limits = limits(max_pixels, max_picture_bytes)
         options = Options(performance, usb_always_dfu, usb_max_bulk_in_queue_length).check()
         if is_interpreter(model):
             model = AdoptedSession(model)
@@ -241,7 +249,7 @@ class Classifier:
         started = time.perf_counter()
         height, width = self._session.input.shape[1:3]
         prepared = prepare(image, (width, height), fit=self._fit, region=wanted.region, rotate=wanted.rotate,
-                           fill=self._fill)
+                           fill=self._fill, limits=self._limits)
         tensor = self._table.apply(prepared.pixels, into)
         ready = time.perf_counter()
         return Ready(tensor, (ready - started) * 1e3, Preprocessing(

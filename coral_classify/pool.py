@@ -41,6 +41,8 @@ class Pool:
         mean: Optional[Number] = None,
         std: Optional[Number] = None,
         fit: str = "squash",
+        max_pixels: Optional[int] = None,
+        max_picture_bytes: Optional[int] = None,
         performance: Optional[str] = None,
         supervised: Optional[bool] = None,
         deadline_ms: float = 10000.0,
@@ -49,8 +51,8 @@ class Pool:
         """
         :param devices: "all": every Edge TPU that opens, or the CPU if none does; or names: ["usb:0", "usb:1", "cpu"]
         :param threads: CPU threads of a "cpu" among the devices; None: half of the usable cores, the others decode
-        :param model, labels, engine, mean, std, fit, performance, supervised, deadline_ms, on_event: as for
-            :class:`Classifier`
+        :param model, labels, engine, mean, std, fit, max_pixels, max_picture_bytes, performance, supervised,
+            deadline_ms, on_event: as for :class:`Classifier`
         :raises UsageError: for an empty list of devices, or an unknown name
         :raises DeviceError: if a device that was named does not open
         """
@@ -70,7 +72,8 @@ class Pool:
             return Classifier(
                 model, labels=labels, device=device, engine=engine,
                 threads=threads or (max(1, usable_cores() // 2) if device == "cpu" else None), mean=mean, std=std,
-                fit=fit, performance=performance, supervised=supervised, deadline_ms=deadline_ms,
+                fit=fit, max_pixels=max_pixels, max_picture_bytes=max_picture_bytes, performance=performance,
+                supervised=supervised, deadline_ms=deadline_ms,
                 on_device_loss="raise" if self._others else "cpu", on_event=on_event)
 
         self._open = opened

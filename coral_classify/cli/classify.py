@@ -17,7 +17,7 @@ def main(argv: List[str]) -> int:
     from .many import run
 
     code = guarded(args, run)
-    if code < 2 and args.model is None and not args.json:
+    if code == 0 and args.model is None and not args.json:
         print("coral-classify: the package's own model knows 73 kinds of things; for 1000: coral-classify models "
               "pull efficientnet-edgetpu-s, then --model efficientnet-edgetpu-s", file=sys.stderr)
     return code

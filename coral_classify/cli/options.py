@@ -36,6 +36,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--region", type=_numbers, metavar="X,Y,W,H",
                         help="look only at this part, in pixels or in fractions of the picture")
     parser.add_argument("--rotate", type=int, default=0, metavar="DEGREES", help="clockwise; a multiple of 90")
+    parser.add_argument("--max-pixels", type=int, metavar="N",
+                        help="largest picture that is decoded, in pixels (default: 64 Mi)")
     parser.add_argument("--mean", type=_numbers, metavar="M", help="mean the model was trained with; one or three")
     parser.add_argument("--std", type=_numbers, metavar="S", help="standard deviation likewise")
     parser.add_argument("--engine", choices=["ai-edge-litert", "tflite-runtime"], help="TFLite runtime to use")
@@ -61,7 +63,8 @@ def open_classifier(args: argparse.Namespace) -> "Union[Classifier, Pool]":
     if args.model is not None and not os.path.exists(args.model):
         _pull_first(args.model, args.yes)
     options: Any = {"labels": args.labels, "engine": args.engine, "threads": args.threads, "mean": args.mean,
-                    "std": args.std, "fit": args.fit, "performance": args.performance}
+                    "std": args.std, "fit": args.fit, "max_pixels": args.max_pixels,
+                    "performance": args.performance}
     opened: "Union[Classifier, Pool]"
     if args.device == "all" or "," in args.device:
         from ..pool import Pool

@@ -17,7 +17,7 @@ import numpy as np
 
 from .. import edgetpu
 from ..edgetpu import AcceleratorRecord, System, list_devices, narrow_user_land, reasons, sensible
-from ..engine import load_engine
+from ..engine import advice, load_engine
 from ..errors import CoralClassifyError, DeviceError, EngineNotFound
 from ..locations import home
 from ..modelfiles import compiled_path, passports, read_model, twin_path
@@ -77,11 +77,14 @@ def _python(system: System) -> Iterator[Check]:
     board = system.board()
     bits = 64 if sys.maxsize > 1 << 32 else 32
     evidence = "%s, %s%s" % (sys.executable, machine, ", " + board if board else "")
-    if narrow_user_land(machine):
-        yield Check("python", "warning", "this Python is a 32-bit program on a 64-bit kernel: there are no current "
-                    "TFLite runtimes for it", evidence, "install a 64-bit system image")
+    said = "Python %s, %d bit%s" % (platform.python_version(), bits,
+                                    " on a 64-bit kernel" if narrow_user_land(machine) else "")
+    to_get = advice(sys.version_info[:2], bits, machine)
+    if to_get.startswith("pip "):
+        yield Check("python", "ok", said, evidence)
     else:
-        yield Check("python", "ok", "Python %s, %d bit" % (platform.python_version(), bits), evidence)
+        reason, _, command = to_get.partition(": ")
+        yield Check("python", "warning", "%s: %s" % (said, reason), evidence, command)
     page = _page_size()
     if board and "Raspberry Pi 5" in board and page != 4096 and system.pci_chips():
         yield Check("page size", "problem",
@@ -98,7 +101,7 @@ def _engine() -> Iterator[Check]:
     try:
         engine = load_engine()
     except EngineNotFound as exc:
-        command = "pip install 'numpy<2'" if "NumPy" in str(exc) else "pip install ai-edge-litert"
+        command = "pip install 'numpy<2'" if "NumPy" in str(exc) else advice()
         yield Check("engine", "problem", str(exc), numpy, command)
     except CoralClassifyError as exc:
         yield Check("engine", "problem", str(exc), numpy, "unset CORAL_CLASSIFY_ENGINE")
@@ -244,9 +247,7 @@ def _failed(name: str, exc: CoralClassifyError) -> Check:
 
 def _command_for(exc: CoralClassifyError) -> str:
     if isinstance(exc, DeviceError):
-        return {"no-permission": reasons.ALLOW_USB, "busy": "end the process that holds it",
-                "runtime-version": "sudo apt install --only-upgrade libedgetpu1-std"}.get(
-                    exc.cause, "replug the device, try another cable, port or power supply")
+        return reasons.MENDS.get(exc.cause, "replug the device, try another cable, port or power supply")
     return "coral-classify models verify"
 
 

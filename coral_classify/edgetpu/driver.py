@@ -181,11 +181,11 @@ class Delegate:
     It must outlive its interpreters: close them first.
     """
 
-    def __init__(self, lib: "ctypes.CDLL", pointer: int, device: str) -> None:
+    def __init__(self, lib: "ctypes.CDLL", pointer: int, device: str, runtime: str) -> None:
         self.device = device
         self._lib = lib
         self._pointer = pointer
-        self._padded = padded(pointer)
+        self._padded = padded(pointer, runtime)
 
     def _get_native_delegate_pointer(self) -> int:
         return self._padded.address
@@ -206,9 +206,10 @@ def in_system(device: Device, system: System) -> Union[UsbStick, PciChip, None]:
     return None
 
 
-def open_delegate(device: str, options: Options, system: Optional[System] = None) -> Delegate:
+def open_delegate(device: str, options: Options, system: Optional[System] = None, runtime: str = "") -> Delegate:
     """Open the first free device that *device* may mean.  Other Python threads go on meanwhile.
 
+    :param runtime: name and version of the TFLite runtime that it is for: "tflite-runtime 2.14.0"
     :param system: where to look for reasons; None: this machine
     :raises UsageError: for an unknown device name or option
     :raises DeviceError: if the library, or a device that answers, is missing; see :mod:`coral_classify.edgetpu.reasons`
@@ -231,7 +232,7 @@ def open_delegate(device: str, options: Options, system: Optional[System] = None
                 continue
             pointer = _create(lib, candidate, options)
             if pointer:
-                return Delegate(lib, pointer, candidate.name)
+                return Delegate(lib, pointer, candidate.name, runtime)
             failures.append(reasons.not_opened(candidate.name, candidate.path, found, system))
     if len(failures) == 1:
         raise failures[0]

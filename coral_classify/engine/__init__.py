@@ -18,6 +18,7 @@ from .runtime import (
     open_session,
     usable_cores,
 )
+from .runtimes import advice
 
-__all__ = ["AdoptedSession", "ENGINES", "Engine", "EngineSession", "describe", "is_interpreter", "load_engine",
-           "open_described", "open_interpreter", "open_plugin", "open_session", "usable_cores"]
+__all__ = ["AdoptedSession", "ENGINES", "Engine", "EngineSession", "advice", "describe", "is_interpreter",
+           "load_engine", "open_described", "open_interpreter", "open_plugin", "open_session", "usable_cores"]

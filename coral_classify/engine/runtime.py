@@ -19,7 +19,9 @@ from .. import edgetpu
 from ..edgetpu import reasons
 from ..errors import EngineError, EngineNotFound, ModelError, UsageError
 from ..modelfiles import ModelFile, NetworkFile
-from ..types import Quantization, Session, TensorSpec, filled
+from ..types import Session, filled
+from .details import check_classifier, plain, spec
+from .runtimes import advice
 
 __all__ = ["ENGINES", "Engine", "EngineSession", "load_engine", "open_interpreter", "open_plugin", "open_session",
            "usable_cores"]
@@ -27,8 +29,6 @@ __all__ = ["ENGINES", "Engine", "EngineSession", "load_engine", "open_interprete
 # In order of preference: litert runs uint8 networks an order of magnitude faster on the CPU.
 _MODULES = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}
 ENGINES: Tuple[str, ...] = tuple(_MODULES)
-_INSTALL = "pip install ai-edge-litert (Python 3.9 and newer, 64 bit) or pip install 'numpy<2' tflite-runtime"
-
 _MOST_THREADS = 1024        # the runtimes crash where the system refuses them a thread
 
 _loaded: Dict[str, "Engine"] = {}
@@ -64,7 +64,7 @@ def load_engine(name: Optional[str] = None) -> Engine:
             except EngineNotFound as exc:
                 reasons.append(str(exc))
     installed = [reason for reason in reasons if "is not installed" not in reason]
-    raise EngineNotFound("no TFLite runtime works here: %s; try: %s" % ("; ".join(installed or reasons), _INSTALL))
+    raise EngineNotFound("no TFLite runtime works here: %s; %s" % ("; ".join(installed or reasons), advice()))
 
 
 def _import(name: str) -> Engine:
@@ -167,7 +167,8 @@ class EngineSession(Session):
         """
         :param model: a classifier, whose file told its tensors, or a network whose tensors the engine tells
         :raises EngineError: if the runtime refuses the model
-        :raises ModelError: for a network with a tensor of text
+        :raises ModelError: for a network with a tensor of text, or if the runtime finds other tensors in a classifier
+            than its file declares
         """
         self.engine = engine
         self._delegate = delegate
@@ -178,6 +179,11 @@ class EngineSession(Session):
                 experimental_delegates=[delegate] if delegate else None)
             self._interpreter.allocate_tensors()
             inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+            if isinstance(model, ModelFile):
+                check_classifier(inputs, outputs, model)
+                specs = [model.input], [model.output]
+            else:
+                specs = [spec(details) for details in inputs], [spec(details) for details in outputs]
             self._input_places = [int(details["index"]) for details in inputs]
             self._output_places = [int(details["index"]) for details in outputs]
         except BaseException as exc:
@@ -185,17 +191,12 @@ class EngineSession(Session):
             self._release()
             if not isinstance(exc, Exception):
                 raise
+            if isinstance(exc, ModelError):
+                raise ModelError("model %s: %s" % (model.path, exc)) from exc
             raise EngineError("model %s: %s %s cannot load it: %s" % (
                 model.path, engine.name, engine.version, str(exc) or type(exc).__name__)) from exc
-        try:
-            if isinstance(model, ModelFile):
-                specs = [model.input], [model.output]
-            else:
-                specs = [_spec(details, model) for details in inputs], [_spec(details, model) for details in outputs]
-            super().__init__(*specs, device=delegate.device if delegate else "cpu")
-        except BaseException:
-            self._release()
-            raise
+        super().__init__(*specs, device=delegate.device if delegate else "cpu")
+        self._sizes = [int(np.prod(declared.shape)) for declared in self.outputs]
         if delegate:
             edgetpu.close_at_exit(self)
 
@@ -209,18 +210,22 @@ class EngineSession(Session):
             for place, tensor in zip(self._input_places, tensors):
                 self._interpreter.set_tensor(place, tensor)
             self._interpreter.invoke()
-            # Copies; and in the shape that was declared: a classifier's (1, 1, 1, N) is (1, N).
-            outputs = [np.asarray(self._interpreter.get_tensor(place)).reshape(spec.shape)
-                       for place, spec in zip(self._output_places, self.outputs)]
+            outputs = [np.asarray(self._interpreter.get_tensor(place)) for place in self._output_places]   # copies
         except (RuntimeError, ValueError) as exc:
             raise EngineError("%s failed during an inference: %s" % (self.engine.name, exc)) from exc
-        return filled(into, outputs)
+        for output, declared, size in zip(outputs, self.outputs, self._sizes):
+            if output.size != size or output.dtype != declared.dtype:
+                # A size that is only known once the operators have run.
+                raise ModelError("the model gave %s %s where its file says %s %s; another tool is to export it" % (
+                    output.dtype, output.shape, declared.dtype, declared.shape))
+        # In the shape that was declared: a classifier's (1, 1, 1, N) is (1, N).
+        return filled(into, [output.reshape(declared.shape) for output, declared in zip(outputs, self.outputs)])
 
-    def _call(self, verb: str, plain: Dict[str, Any]) -> Any:
-        if verb != "tensors" or plain:
-            return super()._call(verb, plain)
-        return {"inputs": [_plain(details) for details in self._interpreter.get_input_details()],
-                "outputs": [_plain(details) for details in self._interpreter.get_output_details()]}
+    def _call(self, verb: str, plain_arguments: Dict[str, Any]) -> Any:
+        if verb != "tensors" or plain_arguments:
+            return super()._call(verb, plain_arguments)
+        return {"inputs": [plain(details) for details in self._interpreter.get_input_details()],
+                "outputs": [plain(details) for details in self._interpreter.get_output_details()]}
 
     def _close(self) -> None:
         self._release()
@@ -238,27 +243,6 @@ class EngineSession(Session):
     def __del__(self) -> None:
         if getattr(self, "_delegate", None) is not None:    # forgotten: the device would stay taken
             self.close()
-
-
-def _spec(details: Dict[str, Any], model: NetworkFile) -> TensorSpec:
-    dtype = np.dtype(details["dtype"])
-    if dtype.kind not in "biufc":
-        raise ModelError("model %s: the tensor %r holds text; numbers are supported" % (model.path, details["name"]))
-    scale, zero_point = details["quantization"]
-    return TensorSpec(tuple(int(extent) for extent in details["shape"]), dtype,
-                      Quantization(float(scale), int(zero_point)))
-
-
-def _plain(details: Dict[str, Any]) -> Dict[str, Any]:
-    """The engine's description of a tensor, in types that JSON knows."""
-    plain: Dict[str, Any] = {"name": str(details["name"]), "index": int(details["index"]),
-                             "dtype": np.dtype(details["dtype"]).name}
-    for name in ("shape", "shape_signature"):
-        plain[name] = np.asarray(details.get(name, details["shape"])).tolist()
-    plain["quantization"] = [float(details["quantization"][0]), int(details["quantization"][1])]
-    parameters = details.get("quantization_parameters", {})
-    plain["quantization_parameters"] = {name: np.asarray(value).tolist() for name, value in parameters.items()}
-    return plain
 
 
 def open_session(
@@ -292,7 +276,7 @@ def open_session(
     runtime = load_engine(engine)
     options = options or edgetpu.Options()
     _check_pairing(runtime, model, device, options)
-    delegate = edgetpu.open_delegate(device, options)
+    delegate = edgetpu.open_delegate(device, options, runtime="%s %s" % runtime[:2])
     try:
         # What the compiler left to the CPU is little; one thread is enough.
         return EngineSession(model, runtime, threads=threads or 1, delegate=delegate)

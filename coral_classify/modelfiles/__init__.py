@@ -2,7 +2,7 @@
 
 Knows the format (FlatBuffers, TFLite's schema and metadata), label files, and the passports of published models.  Knows
 nothing of downloads, engines, devices or pictures.
-May use: errors, types, locations, doors.
+May use: errors, types, locations, doors, reading.
 """
 from __future__ import annotations
 

@@ -11,7 +11,8 @@ import numpy as np
 from ..errors import ModelError
 from ..types import Quantization, TensorSpec
 from .flatbuffer import Table, root
-from .operators import TYPES, operator_name
+from .modelfile import TYPES
+from .schema import CUSTOM, operator_name
 
 __all__ = ["Graph", "Operator", "Tensor", "constant", "description_of", "read_graph"]
 
@@ -74,7 +75,7 @@ def read_graph(content: bytes) -> Graph:
     graphs = list(model.tables(2))
     if not graphs:
         raise ModelError("holds no graph; it is truncated or damaged")
-    names = [operator_name(code) for code in model.tables(1)]
+    names = [_kind(code) for code in model.tables(1)]
     tensors = tuple(_tensor(table) for table in graphs[0].tables(0))
     operators = []
     for table in graphs[0].tables(3):
@@ -87,6 +88,12 @@ def read_graph(content: bytes) -> Graph:
     if any(not 0 <= number < len(tensors) for number in ends[0] + ends[1]):
         raise ModelError("names a tensor that it does not hold; it is truncated or damaged")
     return Graph(tensors, tuple(operators), ends[0], ends[1])
+
+
+def _kind(code: Table) -> str:
+    # Newer files keep the number in another field, where it may be larger than 127.
+    number = max(code.scalar(0, "int8"), code.scalar(3, "int32"))
+    return (code.string(1) or "custom") if number == CUSTOM else operator_name(number)
 
 
 def _tensor(table: Table) -> Tensor:

@@ -16,7 +16,7 @@ from ..errors import ModelError
 from .flatbuffer import Table, root
 from .latency import ON_CHIP_BYTES, TYPICAL_ERROR, Estimate, estimate
 from .modelfile import EDGETPU_OP, twin_path
-from .operators import operator_name
+from .schema import CUSTOM, operator_name
 
 __all__ = ["Report", "inspect"]
 
@@ -119,7 +119,7 @@ def _parse(buffer: Any) -> Report:
     if bytes(buffer[4:8]) != b"TFL3":
         raise ModelError("not a TFLite model (no TFL3 mark at byte 4); give a .tflite file")
     model = root(buffer, b"TFL3")
-    codes = [operator_name(code) for code in model.tables(1)]
+    codes = [_operator_name(code) for code in model.tables(1)]
     graphs = list(model.tables(2))
     if not graphs:
         raise ModelError("holds no graph; it is truncated or damaged")
@@ -145,6 +145,14 @@ def _parse(buffer: Any) -> Report:
         parameters=None if compiled else parameters, parameter_bytes=size, macs=None if compiled else macs,
         runtime=_runtime(model, buffers, buffer), edgetpu_runtime=edgetpu_runtime,
         latency=estimate(macs, size) if whole else None)
+
+
+def _operator_name(code: Table) -> str:
+    # Newer files keep the number in another field, where it may be larger than 127.
+    number = max(code.scalar(0, "int8"), code.scalar(3, "int32"))
+    if number == CUSTOM:
+        return code.string(1) or "custom"
+    return operator_name(number)
 
 
 def _tensor(table: Table, buffers: List[Table]) -> _Tensor:

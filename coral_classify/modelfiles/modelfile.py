@@ -16,14 +16,16 @@ import numpy as np
 
 from ..errors import ModelError
 from ..types import Quantization, TensorSpec
+from . import structure
 from .flatbuffer import Table, root
 from .labels import parse_labels
 
-__all__ = ["ModelFile", "NetworkFile", "is_compiled", "read_model", "read_network", "twin_path", "compiled_path"]
+__all__ = ["ModelFile", "NetworkFile", "is_compiled", "read_model", "read_network", "twin_path", "compiled_path",
+           "TYPES"]
 
 EDGETPU_OP = "edgetpu-custom-op"
 # TensorType of the schema -> NumPy; other types are no input or output of an image classifier.
-_DTYPES = {0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 6: "bool", 7: "int16", 9: "int8",
+TYPES = {0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 6: "bool", 7: "int16", 9: "int8",
            10: "float64"}
 _METADATA_NAME = "TFLITE_METADATA"
 _NORMALIZATION_OPTIONS = 1          # in the union ProcessUnitOptions
@@ -106,7 +108,6 @@ def _read(path: Path, parse: Callable[[Any, Path, int], Read]) -> Read:
 
 def _parse_network(buffer: Any, path: Path, size: int) -> NetworkFile:
     model, _ = _model_and_graph(buffer)
-    _check_buffers(model, size)
     return NetworkFile(path, _is_compiled(model))
 
 
@@ -114,6 +115,7 @@ def _model_and_graph(buffer: Any) -> Tuple[Table, Table]:
     if bytes(buffer[4:8]) != b"TFL3":
         raise ModelError("not a TFLite model (no TFL3 mark at byte 4); give a .tflite file")
     model = root(buffer, b"TFL3")
+    structure.check(model, buffer)
     graphs = list(model.tables(2))
     if not graphs:
         raise ModelError("holds no graph; it is truncated or damaged")
@@ -133,7 +135,6 @@ def _parse(buffer: Any, path: Path, size: int) -> ModelFile:
                          % (len(inputs), len(outputs)))
     if not 0 <= inputs[0] < len(tensors) or not 0 <= outputs[0] < len(tensors):
         raise ModelError("names a tensor that it does not hold; it is truncated or damaged")
-    _check_buffers(model, size)
     labels, normalization = _metadata(model, buffer, path)
     return ModelFile(
         path=path,
@@ -146,18 +147,9 @@ def _parse(buffer: Any, path: Path, size: int) -> ModelFile:
     )
 
 
-def _check_buffers(model: Table, size: int) -> None:
-    """Weights may lie behind the FlatBuffer (files above 2 GB); all must be inside the file."""
-    for data in model.tables(4):
-        data.span(0)
-        offset, length = data.scalar(1, "uint64"), data.scalar(2, "uint64")
-        if offset > 1 and offset + length > size:
-            raise ModelError("a weight buffer runs past the end of the file (%d bytes): it is truncated" % size)
-
-
 def _spec(tensor: Table, role: str) -> TensorSpec:
     kind = tensor.scalar(1, "int8")
-    if kind not in _DTYPES:
+    if kind not in TYPES:
         raise ModelError("the %s has TFLite type %d; an image classifier has uint8, int8 or float32" % (role, kind))
     quantization = tensor.table(4)
     scales = quantization.numbers(2, "float32") if quantization else ()
@@ -167,7 +159,7 @@ def _spec(tensor: Table, role: str) -> TensorSpec:
     scale = float(scales[0]) if scales else 0.0
     zero_point = int(zero_points[0]) if zero_points else 0
     shape = tensor.numbers(0, "int32")
-    dtype = np.dtype(_DTYPES[kind])
+    dtype = np.dtype(TYPES[kind])
     if dtype not in (np.dtype("uint8"), np.dtype("int8"), np.dtype("float32")):
         raise ModelError("the %s is %s; uint8, int8 and float32 are supported" % (role, dtype))
     if not 0.0 <= scale < float("inf"):

@@ -17,7 +17,8 @@ from .archive import attach, split
 from .flatbuffer import Table, root
 from .flatbuilder import Kept, New, Scalar, Vector, build, vector
 from .graph import Graph, read_graph
-from .operators import OPERATORS, TYPES
+from .modelfile import TYPES
+from .schema import OPERATORS
 
 __all__ = ["Constant", "Layer", "rewrite"]
 
@@ -157,7 +158,7 @@ def _tensor(name: str, shape: Sequence[int], dtype: "np.dtype[Any]", scales: Seq
 def _code(kind: str, dtype: str) -> New:
     if kind not in _VERSIONS or dtype not in ("float32", "uint8", "int8"):
         raise ModelError("%s on %s cannot be written; the kinds are %s" % (kind, dtype, ", ".join(sorted(_VERSIONS))))
-    number = next(number for number, name in OPERATORS.items() if name == kind)
+    number = OPERATORS.index(kind)
     version = _VERSIONS[kind][("float32", "uint8", "int8").index(dtype)]
     # The number stands twice: runtimes before TF 2.4 look at the first place only.
     return New({0: Scalar("int8", min(number, 127)), 2: Scalar("int32", version), 3: Scalar("int32", number)})

@@ -6,17 +6,18 @@ Knows nothing of quantization (see :mod:`coral_classify.pictures.normalization`)
 from __future__ import annotations
 
 import contextlib
-import io
 import os
-import stat
 import threading
-from typing import Any, BinaryIO, Iterator, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, BinaryIO, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
-from PIL import __version__ as pillow_version
+from PIL import Image
 
 from ..errors import ImageError, UsageError
+from . import exif, surveys
+from .limits import DEFAULT, Limits
+from .opening import Opened, look_at, opened, renamed
+from .reduction import reduced
 
 __all__ = ["Picture", "Prepared", "FITS", "name_of", "prepare", "check_region", "check_rotate"]
 
@@ -24,16 +25,13 @@ Picture = Union[str, "os.PathLike[str]", bytes, BinaryIO, "Image.Image", "np.nda
 Box = Tuple[float, float, float, float]     # left, top, right, bottom
 
 FITS = ("squash", "crop", "pad")
-# The filter of pycoral's documented way.  The published models' reference scores hold with it (facts in
-# tests/test_reference_scores.py); bilinear misses the one of MobileNet v1 0.25.
-_FILTER: Any = getattr(Image, "Resampling", Image).LANCZOS
-_BACKGROUND = (255, 255, 255)       # behind transparent pixels: what viewers show
 # EXIF orientation -> (mirror left-right first, then quarter turns clockwise)
 _ORIENTATIONS = {2: (True, 0), 3: (False, 2), 4: (True, 2), 5: (True, 3), 6: (False, 1), 7: (True, 1), 8: (False, 3)}
-# Threads that decode ahead would take the memory of a board with a few pictures of 100 megapixels: of those larger than
-# this (Pillow takes 4 bytes a pixel) one is decoded at a time, while small ones go on.
-_LARGE_BYTES = 96 << 20
+# Threads that decode ahead would take the memory of a board with a few large pictures: of those that take more than
+# this one is decoded at a time, while small ones go on.
+_LARGE_BYTES = 48 << 20
 _one_large = threading.Lock()
+_SCALED = ("JPEG", "MPO")         # formats whose decoder can scale
 _TRANSPOSE: Any = getattr(Image, "Transpose", Image)        # Pillow before 9.1 has the names in Image itself
 _TURNS = {1: _TRANSPOSE.ROTATE_270, 2: _TRANSPOSE.ROTATE_180, 3: _TRANSPOSE.ROTATE_90}  # it turns the other way
 
@@ -89,6 +87,7 @@ def prepare(
     region: Optional[Sequence[float]] = None,
     rotate: int = 0,
     fill: Tuple[int, int, int] = (127, 127, 127),
+    limits: Limits = DEFAULT,
 ) -> Prepared:
     """Pixels of *picture* at *size*.
 
@@ -97,7 +96,8 @@ def prepare(
     :param region: x, y, w, h of the upright picture, in pixels, or as fractions where all four are ≤ 1
     :param rotate: degrees clockwise, a multiple of 90, after EXIF and region
     :param fill: colour beside the picture with fit="pad"
-    :raises ImageError: if the picture cannot be read, or the region lies outside it
+    :param limits: what it may take to decode; for a picture that is decoded already there are none
+    :raises ImageError: if the picture cannot be read, takes too much, or the region lies outside it
     :raises UsageError: for an unknown fit, region or angle
     """
     if fit not in FITS:
@@ -109,16 +109,18 @@ def prepare(
         _check_array(picture)
         if picture.shape == (size[1], size[0], 3) and region is None and not turns:
             return Prepared(picture, size, size, "none", None)
-        picture = Image.fromarray(picture)
+    view = _View(size, fit, region, turns, fill)
     name = name_of(picture)
-    with _renamed(picture, name):
+    with renamed(picture, name):
+        if isinstance(picture, np.ndarray):
+            return view.of(picture, 1, name)
         if isinstance(picture, Image.Image):
             path = _undecoded_file(picture)
             if path is None:
-                return _prepare(picture, size, fit, region, turns, fill, name)
+                return _of_the_caller(picture, view, limits, name)
             picture = path
-        with Image.open(_file_of(picture, name)) as image:
-            return _prepare(image, size, fit, region, turns, fill, name, ours=True)
+        with opened(picture, name, limits) as ours:
+            return _decoded(ours, view, limits, name)
 
 
 def _check_array(array: "np.ndarray[Any, Any]") -> None:
@@ -134,121 +136,113 @@ def _undecoded_file(image: "Image.Image") -> Optional[str]:
     return path if untouched and isinstance(path, str) and os.path.isfile(path) else None
 
 
-def _file_of(picture: Union[str, "os.PathLike[str]", bytes, BinaryIO], name: str) -> Any:
-    """What Pillow can open: a path, or something to seek in."""
-    if isinstance(picture, bytes):
-        return io.BytesIO(picture)
-    if isinstance(picture, (str, os.PathLike)):
-        return io.BytesIO(_piped(picture, name)) if stat.S_ISFIFO(os.stat(picture).st_mode) else picture
-    if not hasattr(picture, "read"):
-        raise ImageError("%s: is no picture; give a path, bytes, a binary file object, a PIL image or an array" % name)
-    return picture if _seekable(picture) else io.BytesIO(picture.read())    # a pipe: Pillow needs to seek
+def _of_the_caller(image: "Image.Image", view: "_View", limits: Limits, name: str) -> Prepared:
+    """A picture that the caller opened, and may have decoded; it stays as it is, but for being decoded."""
+    if getattr(image, "tile", None):
+        found, file = surveys.Survey(), getattr(image, "fp", None)
+        if file is not None and image.format in surveys.FORMATS:
+            place = file.tell()
+            found = surveys.survey(file, image.format, limits)
+            file.seek(place)
+        limits.check(image.size, look_at(image, found).needed())
+        image.load()
+    return view.of(image, _exif_orientation(image), name)
 
 
-def _piped(path: Union[str, "os.PathLike[str]"], name: str) -> bytes:
-    """What comes out of a named pipe.  One that nobody writes to would be waited for, for ever."""
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as pipe:
-        first = pipe.read(1)
-        if first == b"":
-            raise ImageError("image %s: is a pipe that nobody writes to; give the picture on standard input: -" % name)
-        os.set_blocking(pipe.fileno(), True)
-        return (first or b"") + pipe.readall()
-
-
-@contextlib.contextmanager
-def _renamed(picture: Any, name: str) -> Iterator[None]:
-    """What goes wrong while a picture is opened and decoded, as an :class:`ImageError` that names it."""
-    try:
-        yield
-    except (ImageError, UsageError):
-        raise
-    except FileNotFoundError as exc:
-        raise ImageError("image %s: no such file" % name) from exc
-    except IsADirectoryError as exc:
-        raise ImageError("image %s: is a folder; give the pictures in it" % name) from exc
-    except PermissionError as exc:
-        raise ImageError("image %s: no permission to read it" % name) from exc
-    except Image.DecompressionBombError as exc:
-        raise ImageError("image %s: too many pixels to decode safely (%s); scale it down first" % (name, exc)) from exc
-    except UnidentifiedImageError as exc:
-        raise ImageError("image %s: %s" % (name, _why_unidentified(picture))) from exc
-    except MemoryError as exc:
-        raise ImageError("image %s: not enough memory to decode it; scale it down first" % name) from exc
-    except Exception as exc:    # Pillow's decoders raise OSError, SyntaxError, struct.error, ValueError, …
-        if isinstance(exc, OSError) and exc.errno is not None:      # the system's, not a decoder's
-            raise ImageError("image %s: cannot be read: %s" % (name, exc.strerror or exc)) from exc
-        raise ImageError("image %s: cannot be decoded (%s); it is damaged or cut short, copy or download it again"
-                         % (name, str(exc) or type(exc).__name__)) from exc
-
-
-def _seekable(file: Any) -> bool:
-    return bool(getattr(file, "seekable", lambda: hasattr(file, "seek"))())
-
-
-def _why_unidentified(picture: Any) -> str:
-    if isinstance(picture, bytes):
-        empty = not picture
-    elif isinstance(picture, (str, os.PathLike)):
-        empty = os.path.isfile(picture) and os.path.getsize(picture) == 0
-    elif _seekable(picture):
-        picture.seek(0)
-        empty = not picture.read(1)
-    else:
-        empty = False
-    return "is empty; copy or download it again" if empty else \
-        "not a picture in a format that Pillow %s reads" % pillow_version
-
-
-def _prepare(
-    image: "Image.Image", size: Tuple[int, int], fit: str, region: Optional[Sequence[float]], turns: int,
-    fill: Tuple[int, int, int], name: str, ours: bool = False,
-) -> Prepared:
-    source_size = image.size
-    if 0 in source_size:
-        raise ImageError("image %s: has no pixels (%d x %d)" % ((name,) + source_size))
-    code = _exif_orientation(image)
-    mirror, exif_turns = _ORIENTATIONS.get(code, (False, 0))
-    upright_size = source_size[::-1] if exif_turns % 2 else source_size
-    box = (0.0, 0.0) + upright_size if region is None else _region_box(region, upright_size, name)
-    # What the model sees, in the axes of the upright picture (a quarter turn swaps the model's sides).
-    target = size[::-1] if turns % 2 else size
-    pixels_region = None if region is None else (
-        int(round(box[0])), int(round(box[1])), int(round(box[2] - box[0])), int(round(box[3] - box[1])))
-    inner = target
-    if fit == "crop":
-        box = _central(box, target)
-    elif fit == "pad":
-        inner = _inscribed(box, target)
-    # From here on in the axes of the stored picture: resize first, turn the few pixels that are left.
-    stored_box = _to_stored(box, upright_size, mirror, exif_turns)
-    stored_inner = inner[::-1] if exif_turns % 2 else inner
-    if ours:    # the caller's own picture would be a smaller one afterwards
-        _draft(image, stored_box, stored_inner)
-    decoded_size = image.size
-    scale_x, scale_y = decoded_size[0] / source_size[0], decoded_size[1] / source_size[1]
-    scaled = (stored_box[0] * scale_x, stored_box[1] * scale_y, stored_box[2] * scale_x, stored_box[3] * scale_y)
-    large = 4 * decoded_size[0] * decoded_size[1] > _LARGE_BYTES
-    with _one_large if large else contextlib.nullcontext():
-        small = _resize(_to_rgb(image), stored_inner, scaled)
-    if mirror:
-        small = small.transpose(_TRANSPOSE.FLIP_LEFT_RIGHT)
-    if (exif_turns + turns) % 4:
-        small = small.transpose(_TURNS[(exif_turns + turns) % 4])
-    if fit == "pad" and small.size != size:
-        canvas = Image.new("RGB", size, fill)
-        canvas.paste(small, ((size[0] - small.size[0]) // 2, (size[1] - small.size[1]) // 2))
-        small = canvas
-    return Prepared(np.asarray(small), source_size, decoded_size, _describe(mirror, exif_turns), pixels_region)
+def _decoded(ours: Opened, view: "_View", limits: Limits, name: str) -> Prepared:
+    """A picture that we opened: decoded within the limits, and no larger than it is needed."""
+    image = ours.image
+    if image.format in _SCALED:
+        size, code = image.size, _exif_orientation(image)
+        view.draft(image, code, name)
+        limits.check(image.size, ours.needed())
+        with _one_large if ours.needed() > _LARGE_BYTES else contextlib.nullcontext():
+            return view.of(image, code, name, size)
+    limits.check(image.size, ours.needed())
+    with _one_large if ours.needed() > _LARGE_BYTES else contextlib.nullcontext():
+        image.load()
+        if image.format != "TIFF":
+            return view.of(image, _exif_orientation(image), name)   # that of a PNG may stand behind its pixels
+        mirror, turns = _ORIENTATIONS.get(ours.found.orientation, (False, 0))
+        size = image.size[::-1] if turns % 2 else image.size
+        return view.of(image, 1, name)._replace(source_size=size, decoded_size=size,
+                                                orientation=_describe(mirror, turns))
 
 
 def _exif_orientation(image: "Image.Image") -> int:
-    # JPEG and friends carry EXIF in `info`; asking the others (getexif) would decode a whole PNG to find none.
-    try:
-        if image.format in ("PNG", "TIFF", "WEBP") or "exif" in image.info:
-            return int(image.getexif().get(0x0112, 1))
-    except Exception:       # damaged EXIF is no reason to refuse the pixels
-        pass
+    if image.format == "TIFF":      # Pillow turns it upright while decoding, whatever its tags say afterwards
+        return 1
+    content = image.info.get("exif")
+    if isinstance(content, bytes) and content:
+        code = exif.orientation(content)
+        if code != 1:
+            return code
+    # XMP says it in words, and pictures that the caller made may know it from elsewhere.
+    if image.format in ("PNG", "WEBP") or "exif" in image.info:
+        try:
+            return int(image.getexif().get(exif.ORIENTATION, 1))
+        except Exception:       # damaged EXIF is no reason to refuse the pixels
+            pass
     return 1
+
+
+class _View(NamedTuple):
+    """What of a picture the model is to see, and how."""
+
+    size: Tuple[int, int]
+    fit: str
+    region: Optional[Sequence[float]]
+    turns: int                      # quarter turns clockwise, after EXIF and region
+    fill: Tuple[int, int, int]
+
+    def of(self, picture: Any, code: int, name: str, source_size: Optional[Tuple[int, int]] = None) -> Prepared:
+        """
+        :param picture: decoded: a PIL image or an array
+        :param code: of EXIF's orientation
+        :param source_size: (width, height) before it was scaled while decoding; None: it was not
+        """
+        decoded_size = picture.shape[1::-1] if isinstance(picture, np.ndarray) else picture.size
+        source_size = source_size or decoded_size
+        mirror, exif_turns = _ORIENTATIONS.get(code, (False, 0))
+        box, stored_box, inner = self._place(source_size, code, name)
+        scale_x, scale_y = decoded_size[0] / source_size[0], decoded_size[1] / source_size[1]
+        small = reduced(picture, inner, (stored_box[0] * scale_x, stored_box[1] * scale_y,
+                                         stored_box[2] * scale_x, stored_box[3] * scale_y))
+        if mirror:
+            small = small.transpose(_TRANSPOSE.FLIP_LEFT_RIGHT)
+        if (exif_turns + self.turns) % 4:
+            small = small.transpose(_TURNS[(exif_turns + self.turns) % 4])
+        if self.fit == "pad" and small.size != self.size:
+            canvas = Image.new("RGB", self.size, self.fill)
+            canvas.paste(small, ((self.size[0] - small.size[0]) // 2, (self.size[1] - small.size[1]) // 2))
+            small = canvas
+        region = None if self.region is None else (
+            int(round(box[0])), int(round(box[1])), int(round(box[2] - box[0])), int(round(box[3] - box[1])))
+        return Prepared(np.asarray(small), source_size, decoded_size, _describe(mirror, exif_turns), region)
+
+    def draft(self, image: "Image.Image", code: int, name: str) -> None:
+        """Let the JPEG decoder scale by 1/2, 1/4 or 1/8, never below the size that is wanted."""
+        _, box, inner = self._place(image.size, code, name)
+        wanted = max(inner[0] / (box[2] - box[0]), inner[1] / (box[3] - box[1]))
+        if wanted < 0.5:
+            image.draft(None, (int(np.ceil(image.size[0] * wanted)), int(np.ceil(image.size[1] * wanted))))
+
+    def _place(self, source_size: Tuple[int, int], code: int, name: str) -> Tuple[Box, Box, Tuple[int, int]]:
+        """The region in the upright picture; what is seen in the axes of the stored one, and the size that it gets
+        there: the few pixels that are left are turned last."""
+        if 0 in source_size:
+            raise ImageError("image %s: has no pixels (%d x %d)" % ((name,) + source_size))
+        mirror, exif_turns = _ORIENTATIONS.get(code, (False, 0))
+        upright = source_size[::-1] if exif_turns % 2 else source_size
+        region = (0.0, 0.0) + upright if self.region is None else _region_box(self.region, upright, name)
+        box = region
+        # What the model sees, in the axes of the upright picture (a quarter turn swaps the model's sides).
+        inner = target = self.size[::-1] if self.turns % 2 else self.size
+        if self.fit == "crop":
+            box = _central(box, target)
+        elif self.fit == "pad":
+            inner = _inscribed(box, target)
+        return region, _to_stored(box, upright, mirror, exif_turns), inner[::-1] if exif_turns % 2 else inner
 
 
 def _describe(mirror: bool, turns: int) -> str:
@@ -292,48 +286,3 @@ def _to_stored(box: Box, upright: Tuple[int, int], mirror: bool, turns: int) -> 
     if mirror:
         box = (width - box[2], box[1], width - box[0], box[3])
     return box
-
-
-def _draft(image: "Image.Image", box: Box, inner: Tuple[int, int]) -> None:
-    """Let the JPEG decoder scale by 1/2, 1/4 or 1/8, never below the size that is wanted."""
-    wanted = max(inner[0] / (box[2] - box[0]), inner[1] / (box[3] - box[1]))
-    if wanted < 0.5:
-        image.draft(None, (int(np.ceil(image.size[0] * wanted)), int(np.ceil(image.size[1] * wanted))))
-
-
-def _to_rgb(image: "Image.Image") -> "Image.Image":
-    mode = image.mode
-    if mode == "RGB":
-        image.load()
-        return image
-    if mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        canvas = Image.new("RGB", image.size, _BACKGROUND)
-        canvas.paste(rgba, mask=rgba.getchannel("A"))
-        return canvas
-    if mode.startswith("I") or mode == "F":
-        return _deep_to_rgb(image)
-    return image.convert("RGB")
-
-
-def _deep_to_rgb(image: "Image.Image") -> "Image.Image":
-    """16- and 32-bit grey.  Pillow's own conversion clips at 255, which turns most such pictures white."""
-    values = np.asarray(image, dtype=np.float64)
-    top = float(values.max()) if np.isfinite(values).all() else 0.0
-    if image.mode.startswith("I;16") or (image.mode == "I" and 255 < top <= 65535):
-        values = values / 257.0                 # 65535 -> 255
-    elif image.mode == "F" and 0.0 < top <= 1.0:
-        values = values * 255.0
-    elif top > 255:
-        values = values * (255.0 / top)
-    grey = np.clip(np.rint(np.nan_to_num(values)), 0, 255).astype(np.uint8)
-    return Image.fromarray(grey).convert("RGB")
-
-
-def _resize(image: "Image.Image", size: Tuple[int, int], box: Box) -> "Image.Image":
-    box = (max(box[0], 0.0), max(box[1], 0.0), min(box[2], float(image.size[0])), min(box[3], float(image.size[1])))
-    if image.size == size and box == (0.0, 0.0, float(size[0]), float(size[1])):
-        return image
-    # Far larger pictures are first shrunk by whole factors, down to three times the size: Pillow's documentation
-    # calls that indistinguishable, and it takes a fraction of the time.
-    return image.resize(size, _FILTER, box=box, reducing_gap=3.0)

@@ -17,7 +17,7 @@ import weakref
 from collections import deque
 from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional
 
-from ..edgetpu import reasons
+from ..edgetpu import reasons, worth_quoting
 from ..errors import CoralClassifyError, DeadlineExceeded, DeviceError, DeviceLost
 from ..events import Event
 from .childprocess import Child, ChildDied
@@ -331,11 +331,7 @@ class Keeper:
     def _cause_of_death(self, child: Child, when: str) -> DeviceLost:
         way_out = _way_out(child.bury())
         holds = "runs the engine" if self.name == "cpu" else "holds " + self.name
-        return DeviceLost(
-            "the process that %s %s %s%s" % (holds, way_out, when, _quote(child)),
-            cause="crashed",
-            evidence="\n".join(child.said()),
-        )
+        return reasons.death("the process that %s %s %s" % (holds, way_out, when), child.said())
 
     def _tell_loss(self, trouble: CoralClassifyError, decision: Decision) -> None:
         what_next = "" if decision.rested else "; " + _again(decision.pause_s)
@@ -383,8 +379,5 @@ def _way_out(code: Optional[int]) -> str:
 
 
 def _quote(child: Child) -> str:
-    """The line that says why: a fatal line of the driver's log (``F file:line] …``), else the last one."""
-    lines = reasons.informative(child.said())
-    fatal = [line for line in lines if line.startswith("F ")]
-    chosen = (fatal or lines)[-1:]
-    return ": %s" % chosen[0][:300] if chosen else ""
+    line = worth_quoting(child.said())
+    return ": %s" % line[:300] if line else ""

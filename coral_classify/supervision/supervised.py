@@ -19,6 +19,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, TypeVar
 
 import numpy as np
 
+from ..edgetpu import reasons
 from ..errors import (
     CoralClassifyError,
     DeadlineExceeded,
@@ -388,7 +389,8 @@ class SupervisedSession(Session):
             return kind("%s; the engine was started anew; if this picture does it again, report it" % text)
         if not isinstance(trouble, DeviceError):
             return trouble or DeviceError(text)
-        hint = "it is tried again in the background"
+        mend = reasons.MENDS.get(trouble.cause)
+        hint = "%sit is tried again in the background" % (mend + "; " if mend and mend not in text else "")
         if not self._can_fail_over() and self._policy != "raise":
             hint += "; a CPU twin of the model beside it would have answered"
         return type(trouble)("%s; %s" % (text, hint), cause=trouble.cause, evidence=trouble.evidence)

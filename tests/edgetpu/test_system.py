@@ -9,7 +9,7 @@ from boards import DEV_BOARD, DFU, PI4, lay, machine, pcie, process, stick
 
 from coral_classify import AcceleratorRecord, list_devices
 from coral_classify.cli import main
-from coral_classify.edgetpu import Options, reasons
+from coral_classify.edgetpu import Options, System, reasons
 from coral_classify.edgetpu import driver as edgetpu
 from coral_classify.errors import DeviceError
 
@@ -158,6 +158,9 @@ def test_a_stick_that_stays_in_dfu_state(driver, tmp_path, monkeypatch):
     stick(tmp_path, ids=DFU)
     error = refusal("usb", machine(tmp_path))
     assert error.cause == "not-initialised" and "DFU state (1a6e:089a" in str(error)
+    said = reasons.with_words(error, ["Failed to open device [Apex (USB)] at [/sys/bus/usb/devices/2-1]: Data loss: "
+                                      "ValidateFirmware"])
+    assert said.cause == "bad-download" and "arrived corrupted" in str(said)
 
 
 def test_two_reasons_are_both_told(driver, tmp_path):
@@ -165,20 +168,67 @@ def test_two_reasons_are_both_told(driver, tmp_path):
     assert str(refusal("usb", machine(tmp_path))).count("did not open") == 2
 
 
-def test_the_driver_s_words_make_a_guess_a_reason():
-    guess = DeviceError("it did not open", cause="not-opened", evidence="/a")
-    told = reasons.with_words(guess, ["Failed to claim interface 0: Resource busy"])
-    assert told.cause == "busy" and "the driver says: Failed to claim" in str(told) and "/a\nFailed" in told.evidence
-    assert reasons.with_words(guess, ["Access denied"]).cause == "no-permission"
-    assert reasons.with_words(guess, []) is guess
-    known = DeviceError("busy", cause="busy")
-    assert str(reasons.with_words(known, ["words"])) == "busy"
+OPEN = "Failed to open device [Apex (USB)] at [/a]: "
+AT_WORK = "F driver/usb/usb_driver.cc:857] transfer on tag 0 failed. "
+
+
+def silent(name="usb:0", path="/a"):
+    """The error of a process that asked for a device, before anybody has read the driver's words."""
+    return reasons.not_opened(name, path, None, System("/nowhere"))
+
+
+@pytest.mark.parametrize("words, cause, sentence, command", [
+    ("Deadline exceeded: USB error -6 [ClaimInterface]", "busy", "another process has claimed it", "fuser"),
+    ("Permission denied: USB error -3 [OpenDevice]", "no-permission", "this user may not open it", "99-edgetpu"),
+    ("Unavailable: USB error -4 [OpenDevice]", "gone", "it was pulled out before it could be opened", "lsusb"),
+    ("Unavailable: USB error -4 [ReadRegister32]", "unplugged", "it was pulled out while it was being", "lsusb"),
+    ("Failed precondition: USB Low speed is not supported", "low-speed", "link came up at low speed", "lsusb -t"),
+    ("Unknown: USB error -1 [GetDeviceDescriptor]", "io-error", "every transfer with an I/O error", "dmesg"),
+    ("Data loss: ValidateFirmware", "bad-download", "arrived corrupted", "replug"),
+])
+def test_one_line_among_sixty_of_the_driver_s_tells_the_reason(words, cause, sentence, command):
+    assert silent().cause == "not-opened" and "the driver gives no reason" in str(silent())
+    chatter = ["I driver/usb/usb_driver.cc:%d] a step of this opening" % i for i in range(60)]
+    told = reasons.with_words(silent(), chatter + ["I driver/driver_wrapper.cc:70] " + OPEN + words] + chatter[:3])
+    assert told.cause == cause and sentence in str(told) and words in str(told)
+    assert command in str(told) and command in reasons.MENDS[cause]
+    assert "a step of" not in str(told) + told.evidence and "gives no reason" not in str(told)
+    assert "gives no reason" in str(reasons.with_words(silent(), chatter))
+
+
+def test_words_that_nobody_knows_are_passed_on():
+    told = reasons.with_words(silent(), [OPEN + "Aborted: overheated"])
+    assert told.cause == "not-opened" and str(told).endswith("the driver says: Aborted: overheated")
+
+
+def test_each_device_gets_its_own_reason():
+    both = DeviceError("%s; %s" % (silent(), silent("usb:1", "/b")), cause="not-opened", evidence="/a\n/b")
+    told = str(reasons.with_words(both, [OPEN + "Permission denied: USB error -3 [OpenDevice]",
+                                         OPEN.replace("/a", "/b") + "Data loss: ValidateFirmware"]))
+    first, second = told.split("; usb:1 ")
+    assert "this user may not open it" in first and "arrived corrupted" in second
+
+
+@pytest.mark.parametrize("words, cause, sentence", [
+    ("Abort. Not found: USB transfer error 5 [LibUsbDataOutCallback]", "unplugged", "the device was pulled out"),
+    ("Abort. Unavailable: USB error -4 [AsyncBulkOutTransfer]", "unplugged", "the device was pulled out"),
+    ("Abort. Invalid argument: USB transfer error 4 [LibUsbDataOutCallback]", "stalled", "stalled a transfer"),
+    ("Data loss: USB transfer error 6", "overflow", "sent more than"),
+    ("Abort. Deadline exceeded: USB transfer error 2", "timed-out", "did not answer a transfer in time"),
+    ("Abort. Something new", "crashed", "the process that holds usb:0 aborted"),
+])
+def test_a_death_at_work_is_called_by_its_cause(words, cause, sentence):
+    lost = reasons.death("the process that holds usb:0 aborted (SIGABRT) during work",
+                         ["INFO: of the runtime", AT_WORK + words, "I driver/usb/usb_driver.cc:9] chatter"])
+    assert lost.cause == cause and str(lost).startswith(sentence if cause == "crashed" else "the device ")
+    assert sentence in str(lost) and words in str(lost)
+    assert str(reasons.death("it ended", ["INFO: of the runtime", "I a.cc:1] chatter"])) == "it ended"
 
 
 def test_a_model_for_a_newer_driver():
     text = "Package requires runtime version (14), which is newer than this runtime version (13)."
     error = reasons.refused_model("usb:0", "RuntimeVersion(13)", "ai-edge-litert 2.1", text)
-    assert error.cause == "runtime-version" and "update libedgetpu1-std" in str(error) and text in str(error)
+    assert error.cause == "runtime-version" and "--only-upgrade libedgetpu1-std" in str(error) and text in str(error)
     odd = "Internal: Unsupported data type in custom op handler: 0Node number 1 (EdgeTpuDelegateForCustomOp) failed"
     assert reasons.refused_model("usb:0", "RuntimeVersion(12)", "ai-edge-litert 2.1", odd).cause == "pairing"
     assert reasons.refused_model("usb:0", "x", "y", "other").cause == "refused"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tflite_writer import colours
 
-from coral_classify.engine.runtime import open_session
+from coral_classify.engine import open_session
 from coral_classify.errors import ModelError
 from coral_classify.modelfiles.archive import attach, split
 from coral_classify.modelfiles.graph import constant, read_graph
