@@ -21,6 +21,7 @@ from typing import (
 
 from .answers import among, ranked, real_features
 from .edgetpu import Options
+from .engine import AdoptedSession, is_interpreter
 from .errors import ModelError, UsageError
 from .modelfiles import labels_for, named_labels, passports, read_model
 from .pictures import (
@@ -43,6 +44,8 @@ from .types import Inferred, Prediction, Preprocessing, Ready, Result, Session, 
 if TYPE_CHECKING:
     import numpy as np
 
+    Interpreter = Any       # of whichever runtime
+
     from .events import Event
 
 __all__ = ["Classifier"]
@@ -60,7 +63,7 @@ class Classifier:
 
     def __init__(
         self,
-        model: Union[str, "os.PathLike[str]", Session, None] = None,
+        model: Union[str, "os.PathLike[str]", Session, "Interpreter", None] = None,
         *,
         labels: Union[str, "os.PathLike[str]", Sequence[str], None] = None,
         device: str = "auto",
@@ -81,7 +84,8 @@ class Classifier:
     ) -> None:
         """
         :param model: path of a ``.tflite``, the bare name of one in the package's or the user's models folder,
-            the name of a published model that was pulled, or an open session; None for the package's own model
+            the name of a published model that was pulled, or an open session; None for the package's own model.
+            A TFLite ``Interpreter``, PyCoral's say, is a model, too
         :param labels: path or bare name of a label file, or the names themselves; None: those that the model
             file or its passport carries, else ids
         :param device: "auto", "cpu", or an Edge TPU: "usb", "usb:N", "pci", "pci:N", ":N"
@@ -112,6 +116,8 @@ class Classifier:
         self._open_features: Optional[Callable[[], Session]] = None
         self._limits = limits(max_pixels, max_picture_bytes)
         options = Options(performance, usb_always_dfu, usb_max_bulk_in_queue_length).check()
+        if is_interpreter(model):
+            model = AdoptedSession(model)
         if isinstance(model, Session):
             self._session, file, passport = model, None, None
             self.model = "<%s>" % type(model).__name__

@@ -21,7 +21,8 @@ from . import kinds, structure
 from .flatbuffer import Table, root
 from .labels import parse_labels
 
-__all__ = ["ModelFile", "NetworkFile", "read_model", "read_network", "twin_path", "compiled_path", "TYPES"]
+__all__ = ["ModelFile", "NetworkFile", "is_compiled", "read_model", "read_network", "twin_path", "compiled_path",
+           "TYPES"]
 
 EDGETPU_OP = "edgetpu-custom-op"
 # TensorType of the schema -> NumPy; other types are no input or output of an image classifier.
@@ -91,6 +92,14 @@ def read_network(path: Union[str, "os.PathLike[str]"]) -> NetworkFile:
     :raises ModelError: missing, empty, truncated, or not a ``.tflite``
     """
     return _read(Path(path), _parse_network)
+
+
+def is_compiled(content: bytes) -> bool:
+    """Whether the content of a ``.tflite`` holds an operator of the Edge TPU; False for what is no ``.tflite``."""
+    try:
+        return content[4:8] == b"TFL3" and _is_compiled(root(content, b"TFL3"))
+    except ModelError:
+        return False
 
 
 def _read(path: Path, parse: Callable[[Any, Path, int], Read]) -> Read:
