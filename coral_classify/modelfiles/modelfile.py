@@ -21,11 +21,12 @@ from . import kinds, structure
 from .flatbuffer import Table, root
 from .labels import parse_labels
 
-__all__ = ["ModelFile", "NetworkFile", "read_model", "read_network", "twin_path", "compiled_path"]
+__all__ = ["ModelFile", "NetworkFile", "is_compiled", "read_model", "read_network", "twin_path", "compiled_path",
+           "TYPES"]
 
 EDGETPU_OP = "edgetpu-custom-op"
 # TensorType of the schema -> NumPy; other types are no input or output of an image classifier.
-_DTYPES = {0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 6: "bool", 7: "int16", 9: "int8",
+TYPES = {0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 6: "bool", 7: "int16", 9: "int8",
            10: "float64"}
 _METADATA_NAME = "TFLITE_METADATA"
 _NORMALIZATION_OPTIONS = 1          # in the union ProcessUnitOptions
@@ -93,6 +94,14 @@ def read_network(path: Union[str, "os.PathLike[str]"]) -> NetworkFile:
     return _read(Path(path), _parse_network)
 
 
+def is_compiled(content: bytes) -> bool:
+    """Whether the content of a ``.tflite`` holds an operator of the Edge TPU; False for what is no ``.tflite``."""
+    try:
+        return content[4:8] == b"TFL3" and _is_compiled(root(content, b"TFL3"))
+    except ModelError:
+        return False
+
+
 def _read(path: Path, parse: Callable[[Any, Path, int], Read]) -> Read:
     try:
         with open_regular(path) as file:
@@ -158,7 +167,7 @@ def _parse(buffer: Any, path: Path, size: int) -> ModelFile:
 
 def _spec(tensor: Table, role: str) -> TensorSpec:
     kind = tensor.scalar(1, "int8")
-    if kind not in _DTYPES:
+    if kind not in TYPES:
         raise ModelError("the %s has TFLite type %d; an image classifier has uint8, int8 or float32" % (role, kind))
     quantization = tensor.table(4)
     scales = quantization.numbers(2, "float32") if quantization else ()
@@ -168,7 +177,7 @@ def _spec(tensor: Table, role: str) -> TensorSpec:
     scale = float(scales[0]) if scales else 0.0
     zero_point = int(zero_points[0]) if zero_points else 0
     shape = tensor.numbers(0, "int32")
-    dtype = np.dtype(_DTYPES[kind])
+    dtype = np.dtype(TYPES[kind])
     if dtype not in (np.dtype("uint8"), np.dtype("int8"), np.dtype("float32")):
         raise ModelError("the %s is %s; uint8, int8 and float32 are supported" % (role, dtype))
     if not 0.0 <= scale < float("inf"):

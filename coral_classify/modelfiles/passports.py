@@ -20,18 +20,23 @@ from ..reading import open_regular
 from .modelfile import read_model, twin_path
 from .ownpassports import NAME, entries, own_file
 
-__all__ = ["EMBEDDED", "NAME", "Passport", "Sure", "address", "by_blob", "by_file", "embedded", "embedded_name",
-           "git_blob_id", "known", "label_pin", "load_manifest", "own", "own_file"]
+__all__ = ["EMBEDDED", "INSIDE", "NAME", "Passport", "Sure", "address", "by_blob", "by_file", "embedded",
+           "embedded_name", "git_blob_id", "inside", "known", "label_pin", "load_manifest", "own", "own_file"]
 
+INSIDE = "coral_classify.json"      # passport of a model of own classes, in the zip behind it
 EMBEDDED = "everyday_objects"       # stem of the files of the model that the package carries
 
 
 class Sure(NamedTuple):
-    """When an answer of this model is to be relied on; chosen on photographs, see models/README.md."""
+    """When an answer of this model is to be relied on; chosen on photographs, see models/README.md.
+
+    The answer to the picture must hold, and the same class must reach ``min_score`` in other views of it.
+    """
 
     min_score: float
     min_margin: float               # to the second
     unsure_labels: Tuple[str, ...]  # answers that say "I do not know"
+    views: Tuple[str, ...] = ()     # names of :func:`coral_classify.pictures.view_of`; each costs an inference
 
     def holds(self, best: Sequence[Tuple[str, float]]) -> bool:
         """:param best: (label, score) of the best two of all classes"""
@@ -103,7 +108,8 @@ def embedded() -> Optional[Passport]:
     return _passport(dict(
         entry, input_size=entry["input"][0], accuracy={"top1_quantized": round(100 * figures["top1"], 1)},
         files={"cpu": {"name": entry["file"], "git_blob": entry["git_blob"], "sha256": entry["sha256"]}},
-        sure=Sure(rule["min_score"], rule["min_margin"], tuple(rule["unsure_labels"]))))
+        sure=Sure(rule["min_score"], rule["min_margin"], tuple(rule["unsure_labels"]),
+                  tuple(rule.get("views", ())))))
 
 
 def embedded_name() -> str:
@@ -119,6 +125,22 @@ def known() -> Tuple[Passport, ...]:
     """All passports: the package's own model, the published ones, the user's."""
     carried = embedded()
     return ((carried,) if carried else ()) + load_manifest() + own()
+
+
+def inside(path: Path) -> Optional[Passport]:
+    """The passport that a model file carries behind itself, as those of own classes do; None if it has none."""
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(str(path)) as archive:
+            entry = json.loads(archive.read(INSIDE).decode("utf-8"))
+        rule = entry["sure"]
+        return Passport(
+            name=path.stem, title=entry["title"], kind="classification", files={}, labels=None, label_offset=0,
+            classes=len(entry["labels"]), mean=None, std=None, notes=entry["notes"],
+            sure=Sure(rule["min_score"], rule["min_margin"], tuple(rule["unsure_labels"])))
+    except Exception:       # no zip, a damaged one, or another's: then nothing is known
+        return None
 
 
 def label_pin(passport: Passport) -> Optional[Dict[str, Any]]:
