@@ -43,6 +43,6 @@ setup(
         "tflite-runtime>=2.5; python_version >= '3.9' and python_version < '3.12' and (%s)" % _ARM32,
     ],
     extras_require={"test": ["pytest>=7", "hypothesis>=6", "setuptools"]},
-    entry_points={"console_scripts": ["coral-classify=coral_classify.cli:main"]},
+    entry_points={"console_scripts": ["coral-classify=coral_classify.__main__:main"]},
     zip_safe=False,
 )

@@ -114,6 +114,11 @@ class Classifier:
         else:
             asked = read_model(find_model(model))
             passport = passports.by_file(asked.path)
+            if model is None or not os.path.exists(str(model)):     # it was found by name
+                name = passports.embedded_name() if model is None else str(model)
+                warning = passports.changed(name, asked.path, passport)
+                if warning:
+                    _log.warning("%s", warning)
             if passport is not None and passport.kind != "classification":
                 raise ModelError("model %s: is %s, which gives features, not classes; use %s"
                                  % (asked.path, passport.title, passport.name.replace("-embedding", "")))

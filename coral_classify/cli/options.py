@@ -8,6 +8,7 @@ import sys
 import warnings
 from typing import TYPE_CHECKING, Any, Callable, List, Union
 
+from . import interrupts
 from .showing import printable
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ def guarded(args: argparse.Namespace, work: "Callable[[Union[Classifier, Pool], 
     """Open the classifier that the options describe, do the *work*, and turn errors into a line and an exit code."""
     from ..errors import CoralClassifyError, UsageError
 
+    interrupts.begin()
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("coral-classify: %(message)s"))
     logger = logging.getLogger("coral_classify")

@@ -17,8 +17,8 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 from ..locations import home, package_folder
 from ..reading import open_regular
 
-__all__ = ["EMBEDDED", "Passport", "Sure", "address", "by_blob", "by_file", "embedded", "embedded_name", "git_blob_id",
-           "known", "label_pin", "load_manifest", "own", "own_file"]
+__all__ = ["EMBEDDED", "Passport", "Sure", "address", "by_blob", "by_file", "changed", "embedded", "embedded_name",
+           "git_blob_id", "known", "label_pin", "load_manifest", "own", "own_file"]
 
 EMBEDDED = "everyday_objects"       # stem of the files of the model that the package carries
 
@@ -161,3 +161,20 @@ def by_blob(blob_id: str) -> Optional[Passport]:
 def by_file(path: Path) -> Optional[Passport]:
     """The passport of this file, whatever it is called; None if its content is not a published one."""
     return by_blob(git_blob_id(path))
+
+
+def changed(name: str, path: Path, found: Optional[Passport]) -> Optional[str]:
+    """What to say of a file that a published name led to, and that has another content; None if all is well.
+
+    :param name: of a model, or of one of its files
+    :param found: the passport of the file's content, if there is one
+    """
+    passport = next((each for each in known() if name == each.name
+                     or any(name == file["name"] for file in each.files.values())), None)
+    if passport is None or (found is not None and found.name == passport.name):
+        return None
+    if passport == embedded():
+        return "model %s: %s is not the file that came with the package; to have that, install it anew" % (name, path)
+    anew = "pull %s" % passport.name if not passport.own else "add"
+    return ("model %s: %s is not the file that is known under this name; to have that: coral-classify models remove %s,"
+            " then coral-classify models %s" % (name, path, passport.name, anew))
