@@ -44,7 +44,8 @@ def originals():
         "png palette": (rgb.quantize(40), "PNG", {"transparency": 3}), "png bits": (grey.convert("1"), "PNG", {}),
         "png la": (rgba.convert("LA"), "PNG", {"icc_profile": b"x" * 300}),
         "apng": (rgba, "PNG", {"save_all": True, "append_images": [rgba.rotate(90)]}),
-        "gif": (rgb.quantize(16), "GIF", {"save_all": True, "append_images": [rgb.quantize(8)], "comment": b"x" * 600}),
+        "gif": (rgb.quantize(16), "GIF", {"save_all": True, "append_images": [rgb.quantize(8)],
+                                            "comment": b"x" * 600}),
         "bmp": (rgb, "BMP", {}), "bmp palette": (rgb.quantize(16), "BMP", {}),
         "webp": (rgb, "WEBP", {"exif": noted}), "webp lossless": (rgba, "WEBP", {"lossless": True}),
         "webp frames": (rgba, "WEBP", {"save_all": True, "append_images": [rgba.rotate(90)]}),
@@ -57,7 +58,8 @@ def originals():
     }
     for compression in ("tiff_lzw", "packbits", "tiff_adobe_deflate", "jpeg"):
         wanted["tiff " + compression] = (rgb, "TIFF", {"compression": compression})
-    found = {"ppm text": b"P3\n# a comment\n3 2\n255\n" + b"9 99 199\n" * 6, "pgm odd": b"P5 4 3 1000\n" + b"\0\x09" * 12,
+    found = {"ppm text": b"P3\n# a comment\n3 2\n255\n" + b"9 99 199\n" * 6,
+             "pgm odd": b"P5 4 3 1000\n" + b"\0\x09" * 12,
              "pfm": b"Pf\n3 2\n-1.0\n" + struct.pack("<6f", *range(6)),
              "bmp rle": b"BM" + struct.pack("<IHHIIiiHHIIiiII", 1200, 0, 0, 1078, 40, 20, 9, 1, 8, 1, 90, 0, 0, 256, 0)
              + bytes(1024) + b"\5\1\0\0\0\2\3\1\0\4abcd\x0e\7\0\0" * 6 + b"\0\1"}
@@ -92,7 +94,8 @@ def mutated(content, chance):
         if how == 0:
             spoilt[place:place + 1] = bytes([chance.randrange(256)])
         elif how == 1 and spoilt:
-            spoilt[place:place + 1] = bytes([(spoilt[place] if place < len(spoilt) else 0) ^ (1 << chance.randrange(8))])
+            bit = 1 << chance.randrange(8)
+            spoilt[place:place + 1] = bytes([(spoilt[place] if place < len(spoilt) else 0) ^ bit])
         elif how in (2, 3, 4):
             width = chance.choice((1, 2, 4, 4, 8))
             number = chance.choice(NUMBERS) & ((1 << 8 * width) - 1)
