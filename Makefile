@@ -14,7 +14,11 @@ BENCH_MODEL ?= mobilenet-v2
 BENCH_PICTURE ?= $(wildcard ../shared/testdata/images/parrot.jpg)
 BENCH_OPTIONS ?=
 
-.PHONY: run test bench check clean
+# Whatever is new in these is installed anew.
+SOURCES := $(shell find coral_classify -name '*.py' -o -name '*.c' -o -name py.typed) \
+  $(shell find models labels -maxdepth 1 -type f)
+
+.PHONY: run test test-arm test-environment bench check docs package clean
 
 run: $(VENV)/installed
 	$(if $(MODEL),$(BIN)/coral-classify models pull $(MODEL) $(if $(MODELS),--from $(MODELS)))
@@ -23,20 +27,41 @@ run: $(VENV)/installed
 test: $(VENV)/tested
 	$(BIN)/python -m pytest -q
 
+test-environment: $(VENV)/tested
+
 # The peers' environments (.venv-bench-*) are made by benchmarks/peers.py, with whatever Pythons are here.
 bench: $(VENV)/installed
 	$(if $(filter %.tflite,$(BENCH_MODEL)),,$(BIN)/coral-classify models pull $(BENCH_MODEL) $(if $(MODELS),--from $(MODELS)))
 	$(BIN)/python benchmarks/bench.py --model $(BENCH_MODEL) $(if $(BENCH_PICTURE),--picture $(BENCH_PICTURE)) $(BENCH_OPTIONS)
 
+# Both ARMs, emulated (qemu-user); tests/arm/run.sh says what it needs, and makes root file systems of Debian in ARM_ROOTS.
+ARM_ROOTS ?= .arm
+test-arm:
+	tests/arm/run.sh arm64 $(ARM_ROOTS)/arm64
+	tests/arm/run.sh armhf $(ARM_ROOTS)/armhf
+
 check: $(VENV)/checked
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# The site, in site/index.html; a link that leads nowhere is an error. It needs Python 3.10 or newer.
+docs: $(VENV)/documented
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "site/index.html"
+
+# An sdist, and the wheel that is built from it, in dist/.
+package: $(VENV)/packaged
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --upgrade pip
 
-$(VENV)/installed: $(VENV)/bin/python setup.py $(shell find coral_classify -name '*.py' -o -name '*.c') $(wildcard models/* labels/*)
+# build/ would bring back modules that have been moved or removed since.
+$(VENV)/installed: $(VENV)/bin/python setup.py $(SOURCES)
+	rm -rf build *.egg-info
 	$(BIN)/python -m pip install -q .
 	touch $@
 
@@ -48,5 +73,13 @@ $(VENV)/checked: $(VENV)/tested
 	$(BIN)/python -m pip install -q ruff mypy
 	touch $@
 
+$(VENV)/documented: $(VENV)/installed
+	$(BIN)/python -m pip install -q '.[docs]'
+	touch $@
+
+$(VENV)/packaged: $(VENV)/bin/python
+	$(BIN)/python -m pip install -q build twine
+	touch $@
+
 clean:
-	rm -rf .venv-* build *.egg-info
+	rm -rf .venv-* .arm build dist site *.egg-info

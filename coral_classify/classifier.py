@@ -1,6 +1,7 @@
 """The façade: one model on one device, pictures in, ranked classes out."""
 from __future__ import annotations
 
+import functools
 import logging
 import numbers
 import os
@@ -18,7 +19,7 @@ from typing import (
     Union,
 )
 
-from .answers import class_ids, ranked
+from .answers import among, ranked, real_features
 from .edgetpu import Options
 from .errors import ModelError, UsageError
 from .modelfiles import labels_for, named_labels, passports, read_model
@@ -35,7 +36,7 @@ from .pictures import (
     name_of,
     prepare,
 )
-from .placement import Supervision, find_model, open_first
+from .placement import Supervision, find_model, open_features, open_first
 from .types import Inferred, Prediction, Preprocessing, Ready, Result, Session, TensorSpec, Wanted
 
 if TYPE_CHECKING:
@@ -105,6 +106,9 @@ class Classifier:
         if fit not in FITS:
             raise UsageError("fit must be one of %s, got %r" % (", ".join(FITS), fit))
         self._fit = fit
+        self._refusal: Optional[str] = None         # why this model cannot classify
+        self._features: Optional[Session] = None    # for embed()
+        self._open_features: Optional[Callable[[], Session]] = None
         self._limits = limits(max_pixels, max_picture_bytes)
         options = Options(performance, usb_always_dfu, usb_max_bulk_in_queue_length).check()
         if isinstance(model, Session):
@@ -114,19 +118,21 @@ class Classifier:
         else:
             asked = read_model(find_model(model))
             passport = passports.by_file(asked.path)
-            if model is None or not os.path.exists(str(model)):     # it was found by name
-                name = passports.embedded_name() if model is None else str(model)
-                warning = passports.changed(name, asked.path, passport)
-                if warning:
-                    _log.warning("%s", warning)
+            if passport is None and asked.labels is not None:
+                passport = passports.inside(asked.path)
+            warning = passports.changed(model, asked.path, passport)
+            if warning:
+                _log.warning("%s", warning)
             if passport is not None and passport.kind != "classification":
-                raise ModelError("model %s: is %s, which gives features, not classes; use %s"
-                                 % (asked.path, passport.title, passport.name.replace("-embedding", "")))
+                self._refusal = "model %s: is %s, which gives features, not classes; use embed(), or the model %s" % (
+                    asked.path, passport.title, passport.name.replace("-embedding", ""))
             # Nothing that can be wrong with labels or numbers should wait for a device to open.
             names = labels_for(asked, passport, labels)
             choose(asked.input, caller=(mean, std))
             watch = Supervision(supervised, deadline_ms, on_device_loss, on_event)
             self._session, file, self.device_reason = open_first(asked, device, engine, threads, options, watch)
+            self._open_features = functools.partial(open_features, file, bool(self._refusal), device, engine, threads,
+                                                    options, watch)
             self.model = str(file.path)
             self.labels: Optional[Tuple[str, ...]] = names
         self._sure = passport.sure if passport else None
@@ -218,6 +224,22 @@ class Classifier:
         wanted = self.wanted(top_k, threshold, allow, deny, region, rotate)
         return stream([self], pictures, wanted, ahead=ahead, decoders=decoders, max_bytes=max_bytes)
 
+    def embed(self, image: Picture, *, region: Optional[Sequence[float]] = None, rotate: int = 0,
+              unit: bool = True) -> "np.ndarray[Any, Any]":
+        """The features of a picture: alike for pictures that look alike.
+
+        :param unit: of length 1, so that the dot product of two is their similarity, up to 1; False: as the model has
+            them
+        :returns: (features,) float32
+        :raises ModelError: if they cannot be found in the model; the other errors are those of :meth:`classify`
+        """
+        if self._features is None:
+            if self._open_features is None:
+                raise ModelError("%s: features need a model file, and a session was given" % self.model)
+            self._features = self._open_features()
+        ready = self.prepared(image, Wanted(1, None, None, None if region is None else check_region(region), rotate))
+        return real_features(self._features.run(ready.tensor), self._features.output.quantization, unit)
+
     # ---- the steps of a picture, for streams
 
     def wanted(self, top_k: int = 5, threshold: Optional[float] = None,
@@ -226,13 +248,17 @@ class Classifier:
         """The parameters of :meth:`classify`, checked.
 
         :raises UsageError: for one that cannot be meant
+        :raises ModelError: if the model has no classes
         """
+        if self._refusal:
+            raise ModelError(self._refusal)
         if not isinstance(top_k, numbers.Integral) or top_k < 1:
             raise UsageError("top_k must be at least 1, got %r" % (top_k,))
         if threshold is not None and not (isinstance(threshold, numbers.Real) and threshold == threshold):
             raise UsageError("threshold must be a number, got %r" % (threshold,))
         check_rotate(rotate)
-        return Wanted(min(top_k, self.output.shape[-1]), threshold, self._among(allow, deny),
+        classes = self.output.shape[-1]
+        return Wanted(min(top_k, classes), threshold, among(allow, deny, self.labels, classes),
                       None if region is None else check_region(region), rotate)
 
     def input_tensors(self, count: int) -> "List[np.ndarray[Any, Any]]":
@@ -304,6 +330,8 @@ class Classifier:
     def close(self) -> None:
         """Release the model and the device.  May be called twice."""
         self._session.close()
+        if self._features is not None:
+            self._features.close()
 
     @property
     def closed(self) -> bool:
@@ -322,20 +350,6 @@ class Classifier:
 
     def _label(self, class_id: int) -> str:
         return (self.labels[class_id] if self.labels else "") or str(class_id)
-
-    def _among(self, allow: Optional[Iterable[Union[str, int]]],
-               deny: Optional[Iterable[Union[str, int]]]) -> Optional[List[int]]:
-        """The ids of the classes to consider; None: all.
-
-        :raises UsageError: for a class that the model has not got
-        """
-        if allow is None and deny is None:
-            return None
-        classes = self._session.output.shape[1]
-        kept = set(range(classes)) if allow is None else set(class_ids(allow, self.labels, classes))
-        if deny is not None:
-            kept -= set(class_ids(deny, self.labels, classes))
-        return sorted(kept)
 
 
 def _single(values: Channels) -> Union[float, Channels]:

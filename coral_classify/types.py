@@ -11,10 +11,10 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from .errors import SessionClosed
+from .errors import SessionClosed, UsageError
 
 __all__ = ["Quantization", "TensorSpec", "Prediction", "Preprocessing", "Result", "Answer", "Wanted", "Ready",
-           "Inferred", "Session"]
+           "Inferred", "Session", "filled"]
 
 
 class Quantization(NamedTuple):
@@ -27,8 +27,8 @@ class Quantization(NamedTuple):
 class TensorSpec(NamedTuple):
     """What a model expects, or gives, at one tensor."""
 
-    shape: Tuple[int, ...]      # batch first: (1, height, width, 3) or (1, classes)
-    dtype: "np.dtype[Any]"      # uint8, int8 or float32
+    shape: Tuple[int, ...]      # batch first; of a classifier: (1, height, width, 3) or (1, classes)
+    dtype: "np.dtype[Any]"      # of a classifier: uint8, int8 or float32
     quantization: Quantization
 
 
@@ -127,13 +127,36 @@ class Session(abc.ABC):
     """One loaded model, ready on one device.  The CPU, the Edge TPU, the supervised child and the
     fake of :mod:`coral_classify.testing` all pass one contract test.
 
-    A subclass calls ``super().__init__`` with its specs and implements ``_run`` and ``_close``.
-    ``run`` may be called from any thread; calls are serialised.
+    A session has any number of inputs and outputs, of any shape and dtype; a classifier is the case of one and one.
+    A subclass calls ``super().__init__`` with its specs and implements ``_run`` (one and one) or ``_run_all`` (any),
+    and ``_close``.  All methods may be called from any thread; calls are serialised.
     """
 
-    def __init__(self, input: TensorSpec, output: TensorSpec, *, device: str) -> None:
-        self.input = input
-        self.output = output
+    inputs: Tuple[TensorSpec, ...]
+    outputs: Tuple[TensorSpec, ...]
+    input: TensorSpec       # the first
+    output: TensorSpec
+
+    def __init__(
+        self,
+        inputs: Union[TensorSpec, Sequence[TensorSpec]],
+        outputs: Union[TensorSpec, Sequence[TensorSpec]],
+        *,
+        device: str,
+    ) -> None:
+        """
+        :param inputs, outputs: a spec, or several in the order in which the model declares them
+        :raises ValueError: without any
+        """
+        if type(self)._run is Session._run and type(self)._run_all is Session._run_all:
+            raise TypeError("%s implements neither _run nor _run_all" % type(self).__name__)
+        self.inputs = (inputs,) if isinstance(inputs, TensorSpec) else tuple(inputs)
+        self.outputs = (outputs,) if isinstance(outputs, TensorSpec) else tuple(outputs)
+        if not self.inputs or not self.outputs:
+            raise ValueError("a session has at least one input and one output, got %d and %d"
+                             % (len(self.inputs), len(self.outputs)))
+        self.input = self.inputs[0]
+        self.output = self.outputs[0]
         self.device = device
         self._lock = threading.Lock()
         self._closed = False
@@ -141,13 +164,13 @@ class Session(abc.ABC):
 
     def run(self, tensor: "np.ndarray[Any, Any]",
             then: "Optional[np.ndarray[Any, Any]]" = None) -> "np.ndarray[Any, Any]":
-        """Run once.
+        """Run a model of one input and one output once.
 
         :param tensor: shape and dtype of ``input``
         :param then: the tensor of the next ``run``, if that is known already: a session in another process need not
             wait for it then.  Its content must not change before its own ``run``; it may be left out in the end.
-        :returns: (1, classes) raw output in the dtype of ``output``; a copy that stays valid
-        :raises ValueError: if shape or dtype differ from ``input``
+        :returns: raw output in shape and dtype of ``output``, (1, classes) of a classifier; a copy that stays valid
+        :raises ValueError: if shape or dtype differ from ``input``, or the model has several inputs or outputs
         :raises SessionClosed: after ``close()``, or in a process forked from the session's own
         """
         if tensor.shape != self.input.shape or tensor.dtype != self.input.dtype:
@@ -155,6 +178,9 @@ class Session(abc.ABC):
                 "the model takes %s %s, got %s %s"
                 % (self.input.dtype, self.input.shape, tensor.dtype, tensor.shape)
             )
+        if len(self.inputs) + len(self.outputs) != 2:
+            raise ValueError("the model has %d inputs and %d outputs; use run_all"
+                             % (len(self.inputs), len(self.outputs)))
         # A lock that another thread held during fork() stays locked in the child: look first.
         self._check_process()
         with self._lock:
@@ -162,12 +188,69 @@ class Session(abc.ABC):
                 raise SessionClosed("this session is closed; make a new Classifier")
             return self._run(tensor) if then is None else self._run_before(tensor, then)
 
+    def run_all(
+        self,
+        tensors: "Sequence[np.ndarray[Any, Any]]",
+        then: "Optional[Sequence[np.ndarray[Any, Any]]]" = None,
+        *,
+        into: "Optional[Sequence[np.ndarray[Any, Any]]]" = None,
+    ) -> "Tuple[np.ndarray[Any, Any], ...]":
+        """Run once, whatever the model takes and gives.
+
+        :param tensors: one for each of ``inputs``, in their order
+        :param then: the tensors of the next call, if they are known already; see :meth:`run`
+        :param into: arrays for each of ``outputs`` to be filled, so that views of them show the latest answer;
+            those of :meth:`output_sets` are filled without a copy.  After an error their content is anybody's guess.
+        :returns: one array for each of ``outputs``: *into*, or copies that stay valid
+        :raises ValueError: if number, shape or dtype differ from ``inputs`` or ``outputs``
+        :raises SessionClosed: as :meth:`run`
+        """
+        tensors = _fitting(tensors, self.inputs, "takes", "input")
+        if then is not None:
+            then = _fitting(then, self.inputs, "takes", "input")
+        if into is not None:
+            into = _fitting(into, self.outputs, "gives", "output")
+        self._check_process()
+        with self._lock:
+            if self._closed:
+                raise SessionClosed("this session is closed; make a new one")
+            return self._run_all(tensors, then, into)
+
+    def call(self, verb: str, **plain: Any) -> Any:
+        """Ask for what this kind of session offers beyond its tensors.
+
+        Such a call asks and does not change: a session in another process may be opened anew at any time, and would
+        not know of it.
+
+        :param verb: what is asked; see the session's own description
+        :param plain: its arguments, of types that JSON knows; and so is the answer
+        :raises UsageError: if there is no such thing here
+        :raises SessionClosed: as :meth:`run`
+        """
+        self._check_process()
+        with self._lock:
+            if self._closed:
+                raise SessionClosed("this session is closed; make a new one")
+            return self._call(verb, plain)
+
     def input_tensors(self, count: int) -> "List[np.ndarray[Any, Any]]":
-        """Tensors to be filled for ``run``, in memory from which this session takes them without a copy.
+        """Tensors to be filled for :meth:`run`, in memory from which this session takes them without a copy.
 
         They go when nobody holds them any more, and not with the session.
+
+        :raises ValueError: if the model has several inputs: see :meth:`input_sets`
         """
-        return [np.zeros(self.input.shape, self.input.dtype) for _ in range(count)]
+        if len(self.inputs) != 1:
+            raise ValueError("the model has %d inputs; use input_sets" % len(self.inputs))
+        return [tensor for (tensor,) in self.input_sets(count)]
+
+    def input_sets(self, count: int) -> "List[Tuple[np.ndarray[Any, Any], ...]]":
+        """Sets of tensors, one for each of ``inputs``, to be filled for :meth:`run_all`; as :meth:`input_tensors`."""
+        return [tuple(np.zeros(spec.shape, spec.dtype) for spec in self.inputs) for _ in range(count)]
+
+    def output_sets(self, count: int) -> "List[Tuple[np.ndarray[Any, Any], ...]]":
+        """Sets of tensors, one for each of ``outputs``, that :meth:`run_all` fills without a copy."""
+        return [tuple(np.zeros(spec.shape, spec.dtype) for spec in self.outputs) for _ in range(count)]
 
     def close(self) -> None:
         """Release the model and the device.  May be called twice; waits for a run in progress."""
@@ -194,20 +277,60 @@ class Session(abc.ABC):
                 "make the Classifier in the process that uses it" % (self._pid, os.getpid())
             )
 
-    @abc.abstractmethod
+    # ---- for subclasses: all under the lock, with checked tensors
+
     def _run(self, tensor: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
-        """The work of :meth:`run`, under the lock, with a checked tensor."""
+        """The work of :meth:`run`."""
+        return self._run_all((tensor,), None, None)[0]
 
     def _run_before(self, tensor: "np.ndarray[Any, Any]", then: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
         """``_run``, where it helps to know the next tensor."""
         return self._run(tensor)
 
+    def _run_all(
+        self,
+        tensors: "Sequence[np.ndarray[Any, Any]]",
+        then: "Optional[Sequence[np.ndarray[Any, Any]]]",
+        into: "Optional[Sequence[np.ndarray[Any, Any]]]",
+    ) -> "Tuple[np.ndarray[Any, Any], ...]":
+        """The work of :meth:`run_all`; with *into*, see :func:`filled`."""
+        return filled(into, (self._run(tensors[0]),))
+
+    def _call(self, verb: str, plain: Dict[str, Any]) -> Any:
+        """The work of :meth:`call`."""
+        raise UsageError("a %s offers nothing named %r" % (type(self).__name__, verb))
+
     @abc.abstractmethod
     def _close(self) -> None:
-        """The work of :meth:`close`, called once, under the lock."""
+        """The work of :meth:`close`, called once."""
 
     def __enter__(self) -> "Session":
         return self
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def filled(
+    into: "Optional[Sequence[np.ndarray[Any, Any]]]", outputs: "Sequence[np.ndarray[Any, Any]]"
+) -> "Tuple[np.ndarray[Any, Any], ...]":
+    """*into* with the content of *outputs*; the outputs themselves without it."""
+    if into is None:
+        return tuple(outputs)
+    for place, output in zip(into, outputs):
+        place[...] = output
+    return tuple(into)
+
+
+def _fitting(
+    tensors: "Sequence[np.ndarray[Any, Any]]", specs: Sequence[TensorSpec], does: str, what: str
+) -> "Tuple[np.ndarray[Any, Any], ...]":
+    """:raises ValueError: if they are not what the model takes or gives"""
+    tensors = tuple(tensors)
+    if len(tensors) != len(specs):
+        raise ValueError("the model %s %d tensors, got %d" % (does, len(specs), len(tensors)))
+    for number, (tensor, spec) in enumerate(zip(tensors, specs)):
+        if tensor.shape != spec.shape or tensor.dtype != spec.dtype:
+            raise ValueError("the model %s %s %s at %s %d, got %s %s" % (
+                does, spec.dtype, spec.shape, what, number, tensor.dtype, tensor.shape))
+    return tensors

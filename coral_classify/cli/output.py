@@ -1,6 +1,7 @@
 """Where results go: JSON lines, CSV, folders by class.  Whole records only, so that a killed run can be resumed."""
 from __future__ import annotations
 
+import contextlib
 import csv
 import filecmp
 import io
@@ -9,10 +10,12 @@ import os
 import re
 import shutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Optional, Set
 
 from ..errors import CoralClassifyError, UsageError
 from ..reading import Unfit, open_sink
+from ..writing import whole
 
 if TYPE_CHECKING:
     from ..types import Result
@@ -83,7 +86,7 @@ class JsonLines(_RecordFile):
                     break
                 try:
                     self.done.add(json.loads(line.decode("ascii"))["image"])
-                except (ValueError, KeyError, TypeError) as exc:
+                except (ValueError, KeyError, TypeError, RecursionError) as exc:
                     raise UsageError("%s: line %d is no result of ours; name another file" % (path, number)) from exc
                 good += len(line)
         os.truncate(path, good)
@@ -181,28 +184,32 @@ class SortedFolders:
         while True:
             target = os.path.join(folder, base if number == 1 else "%s (%d)%s" % (stem, number, extension))
             if not os.path.lexists(target):
-                break
+                with contextlib.suppress(FileExistsError):      # somebody else was quicker: look at that one
+                    self._write(source, target)
+                    return
             if _same(source, target):
                 return
             number += 1
+
+    def _write(self, source: Any, target: str) -> None:
+        """:raises FileExistsError: if there is one of that name"""
         if isinstance(source, bytes):
-            part = target + ".part"
-            with open(part, "wb") as file:
+            with whole(Path(target), overwrite=False) as file:
                 file.write(source)
-            os.replace(part, target)
         elif self._link:
             os.symlink(os.path.abspath(source), target)
         else:
-            part = target + ".part"
-            shutil.copy2(source, part)
-            os.replace(part, target)
+            with open(source, "rb") as read, whole(Path(target), overwrite=False, like=source) as file:
+                shutil.copyfileobj(read, file)
 
 
 def _same(source: Any, target: str) -> bool:
+    if not os.path.isfile(target):      # nor a pipe, which would be waited for
+        return False
     if isinstance(source, bytes):
         with open(target, "rb") as file:
-            return file.read() == source
-    return os.path.exists(target) and (os.path.samefile(source, target) or filecmp.cmp(source, target, shallow=False))
+            return file.read(len(source) + 1) == source
+    return os.path.samefile(source, target) or filecmp.cmp(source, target, shallow=False)
 
 
 def _folder_name(label: str) -> str:

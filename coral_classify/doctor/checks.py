@@ -17,7 +17,7 @@ import numpy as np
 
 from .. import edgetpu
 from ..edgetpu import AcceleratorRecord, System, list_devices, narrow_user_land, reasons, sensible
-from ..engine import load_engine
+from ..engine import advice, load_engine
 from ..errors import CoralClassifyError, DeviceError, EngineNotFound
 from ..locations import home
 from ..modelfiles import compiled_path, passports, read_model, twin_path
@@ -60,7 +60,7 @@ def examine(model: Union[str, Path, None] = None, device: str = "auto", system: 
         return _finish(checks, [_classify_on_cpu(model)])
     checks += list(_library(system))
     devices = list_devices(system)
-    checks += list(_bus(devices, system))
+    checks += list(_bus(devices, device, system))
     for record in devices:
         checks += list(_device(record))
     checks += list(_temperature(system))
@@ -77,11 +77,14 @@ def _python(system: System) -> Iterator[Check]:
     board = system.board()
     bits = 64 if sys.maxsize > 1 << 32 else 32
     evidence = "%s, %s%s" % (sys.executable, machine, ", " + board if board else "")
-    if narrow_user_land(machine):
-        yield Check("python", "warning", "this Python is a 32-bit program on a 64-bit kernel: there are no current "
-                    "TFLite runtimes for it", evidence, "install a 64-bit system image")
+    said = "Python %s, %d bit%s" % (platform.python_version(), bits,
+                                    " on a 64-bit kernel" if narrow_user_land(machine) else "")
+    to_get = advice(sys.version_info[:2], bits, machine)
+    if to_get.startswith("pip "):
+        yield Check("python", "ok", said, evidence)
     else:
-        yield Check("python", "ok", "Python %s, %d bit" % (platform.python_version(), bits), evidence)
+        reason, _, command = to_get.partition(": ")
+        yield Check("python", "warning", "%s: %s" % (said, reason), evidence, command)
     page = _page_size()
     if board and "Raspberry Pi 5" in board and page != 4096 and system.pci_chips():
         yield Check("page size", "problem",
@@ -98,7 +101,7 @@ def _engine() -> Iterator[Check]:
     try:
         engine = load_engine()
     except EngineNotFound as exc:
-        command = "pip install 'numpy<2'" if "NumPy" in str(exc) else "pip install ai-edge-litert"
+        command = "pip install 'numpy<2'" if "NumPy" in str(exc) else advice()
         yield Check("engine", "problem", str(exc), numpy, command)
     except CoralClassifyError as exc:
         yield Check("engine", "problem", str(exc), numpy, "unset CORAL_CLASSIFY_ENGINE")
@@ -141,13 +144,13 @@ def _library(system: System) -> Iterator[Check]:
         yield Check("driver", "ok", "libedgetpu %s" % version, evidence)
 
 
-def _bus(devices: List[AcceleratorRecord], system: System) -> Iterator[Check]:
+def _bus(devices: List[AcceleratorRecord], wanted: str, system: System) -> Iterator[Check]:
     if devices:
         yield Check("accelerator", "ok", "attached: %s" % ", ".join(record.name for record in devices),
                     ", ".join(record.path for record in devices))
         return
-    error = reasons.absent("auto", [], system)
-    command = {"no-pcie-driver": "sudo apt install gasket-dkms"}.get(error.cause, "lsusb; lspci -nn | grep 1ac1")
+    error = reasons.absent(wanted, [], system)
+    command = "sudo apt install gasket-dkms" if error.cause == "no-pcie-driver" else reasons.where_to_look(wanted)
     yield Check("accelerator", "problem", str(error), error.evidence, command)
 
 
@@ -239,14 +242,22 @@ def _try(model: Union[str, Path, None], device: str, devices: List[AcceleratorRe
 
 
 def _failed(name: str, exc: CoralClassifyError) -> Check:
-    return Check(name, "problem", str(exc), exc.evidence if isinstance(exc, DeviceError) else "", _command_for(exc))
+    evidence = exc.evidence if isinstance(exc, DeviceError) else ""
+    return Check(name, "problem", _without_advice_for_others(str(exc)), evidence, _command_for(exc))
+
+
+def _without_advice_for_others(message: str) -> str:
+    """Who reads this asks the doctor already, and nothing goes on in the background when it has ended."""
+    clauses = message.split("; ")
+    return "; ".join(clause for clause in clauses if "coral-classify doctor" not in clause and
+                     clause != reasons.TRIED_AGAIN)
 
 
 def _command_for(exc: CoralClassifyError) -> str:
     if isinstance(exc, DeviceError):
-        return {"no-permission": reasons.ALLOW_USB, "busy": "end the process that holds it",
-                "runtime-version": "sudo apt install --only-upgrade libedgetpu1-std"}.get(
-                    exc.cause, "replug the device, try another cable, port or power supply")
+        if exc.cause == "no-permission" and "/apex" in exc.evidence:
+            return reasons.ALLOW_PCIE
+        return reasons.MENDS.get(exc.cause, "replug the device, try another cable, port or power supply")
     return "coral-classify models verify"
 
 

@@ -15,7 +15,7 @@ import weakref
 from typing import Any, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 from ..errors import DeviceError, UsageError
-from . import reasons
+from . import reasons, words
 from .abi import padded
 from .system import PciChip, System, UsbStick
 
@@ -181,11 +181,11 @@ class Delegate:
     It must outlive its interpreters: close them first.
     """
 
-    def __init__(self, lib: "ctypes.CDLL", pointer: int, device: str) -> None:
+    def __init__(self, lib: "ctypes.CDLL", pointer: int, device: str, runtime: str) -> None:
         self.device = device
         self._lib = lib
         self._pointer = pointer
-        self._padded = padded(pointer)
+        self._padded = padded(pointer, runtime)
 
     def _get_native_delegate_pointer(self) -> int:
         return self._padded.address
@@ -206,9 +206,10 @@ def in_system(device: Device, system: System) -> Union[UsbStick, PciChip, None]:
     return None
 
 
-def open_delegate(device: str, options: Options, system: Optional[System] = None) -> Delegate:
+def open_delegate(device: str, options: Options, system: Optional[System] = None, runtime: str = "") -> Delegate:
     """Open the first free device that *device* may mean.  Other Python threads go on meanwhile.
 
+    :param runtime: name and version of the TFLite runtime that it is for: "tflite-runtime 2.14.0"
     :param system: where to look for reasons; None: this machine
     :raises UsageError: for an unknown device name or option
     :raises DeviceError: if the library, or a device that answers, is missing; see :mod:`coral_classify.edgetpu.reasons`
@@ -229,9 +230,11 @@ def open_delegate(device: str, options: Options, system: Optional[System] = None
             if found is not None and found.node and system.exists(found.node) and not system.usable(found.node):
                 failures.append(reasons.no_permission(candidate.name, found.node, system))
                 continue
+            if _talkative:      # whoever reads this knows which device is meant by "auto", should we not come back
+                os.write(2, (words.OPENING % candidate.name).encode())
             pointer = _create(lib, candidate, options)
             if pointer:
-                return Delegate(lib, pointer, candidate.name)
+                return Delegate(lib, pointer, candidate.name, runtime)
             failures.append(reasons.not_opened(candidate.name, candidate.path, found, system))
     if len(failures) == 1:
         raise failures[0]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from .described import describe, open_described
 from .runtime import ENGINES, Engine, EngineSession, load_engine, open_session, usable_cores
+from .runtimes import advice
 
-__all__ = ["ENGINES", "Engine", "EngineSession", "describe", "load_engine", "open_described", "open_session",
+__all__ = ["ENGINES", "Engine", "EngineSession", "advice", "describe", "load_engine", "open_described", "open_session",
            "usable_cores"]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Dict, Optional
 
 from ..edgetpu import Options, talk
-from ..modelfiles import read_model
+from ..modelfiles import read_model, read_network
 from ..types import Session
 from .runtime import open_session
 
@@ -20,10 +20,12 @@ def describe(
     engine: Optional[str] = None,
     threads: Optional[int] = None,
     options: Optional[Dict[str, Any]] = None,
+    any_network: bool = False,
 ) -> Dict[str, Any]:
     """A session to be opened, in plain types that travel as JSON.
 
     :param model: path of the compiled file for an Edge TPU, of the plain one for the CPU
+    :param any_network: not only a classifier: the engine tells its inputs and outputs
     :param options: fields of :class:`coral_classify.edgetpu.driver.Options`
     """
     # The worker's current folder is not ours if ours changes before it is started anew.
@@ -33,6 +35,7 @@ def describe(
         "engine": engine,
         "threads": threads,
         "options": dict(options or {}),
+        "any_network": any_network,
     }
 
 
@@ -42,7 +45,7 @@ def open_described(description: Dict[str, Any]) -> Session:
     talk()
     told = description["options"]
     return open_session(
-        read_model(Path(description["model"])),
+        (read_network if description.get("any_network") else read_model)(Path(description["model"])),
         device=description["device"],
         engine=description["engine"],
         threads=description["threads"],

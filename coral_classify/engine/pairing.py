@@ -2,8 +2,8 @@
 
 Libraries from runtime 14 on are fitted to every runtime by :mod:`coral_classify.edgetpu.abi`, which is proven on
 64-bit x86 Linux.  Everywhere else, and for older libraries (their ``TfLiteTensor`` has 104 bytes against 112), one real
-inference in a short-lived child process gives the verdict.  It is kept in the cache folder, by the identity of the
-library's file and the version of the runtime.
+inference in a short-lived child process gives the verdict; a crash must come twice to be one.  It is kept in the
+cache folder, by the identity of the library's file and the version of the runtime.
 """
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _TRIAL = """\
 from coral_classify.engine import open_described
 import numpy
 with open_described(json.loads(sys.argv[1])) as session:
-    session.run(numpy.zeros(session.input.shape, session.input.dtype))
+    session.run_all([numpy.zeros(spec.shape, spec.dtype) for spec in session.inputs])
 print("answered")
 """
 
@@ -61,6 +61,8 @@ def check(library: str, version: str, runtime: str, session: Dict[str, Any]) -> 
     verdicts = _verdicts()
     if key not in verdicts:
         verdict = _try(session)
+        if verdict not in (None, "works"):
+            verdict = _try(session)     # by accident once (a loose cable will do) must not ban the device for good
         if verdict is None:
             return      # busy, unplugged, slow: says nothing of the pairing, and is reported by the real opening
         verdicts[key] = verdict
@@ -103,7 +105,7 @@ def _verdicts() -> Dict[str, str]:
     try:
         with open(_file(), encoding="utf-8") as file:
             found = json.load(file)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):     # damaged, or not ours
         return {}
     return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
 

@@ -11,23 +11,23 @@ import os
 import re
 import threading
 import traceback
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from .. import edgetpu
 from ..edgetpu import reasons
 from ..errors import EngineError, EngineNotFound, ModelError, UsageError
-from ..modelfiles import ModelFile
-from ..types import Session
+from ..modelfiles import ModelFile, NetworkFile
+from ..types import Session, filled
+from .details import check_classifier, plain, spec
+from .runtimes import advice
 
 __all__ = ["ENGINES", "Engine", "EngineSession", "load_engine", "open_session", "usable_cores"]
 
 # In order of preference: litert runs uint8 networks an order of magnitude faster on the CPU.
 _MODULES = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}
 ENGINES: Tuple[str, ...] = tuple(_MODULES)
-_INSTALL = "pip install ai-edge-litert (Python 3.9 and newer, 64 bit) or pip install 'numpy<2' tflite-runtime"
-
 _MOST_THREADS = 1024        # the runtimes crash where the system refuses them a thread
 
 _loaded: Dict[str, "Engine"] = {}
@@ -63,7 +63,7 @@ def load_engine(name: Optional[str] = None) -> Engine:
             except EngineNotFound as exc:
                 reasons.append(str(exc))
     installed = [reason for reason in reasons if "is not installed" not in reason]
-    raise EngineNotFound("no TFLite runtime works here: %s; try: %s" % ("; ".join(installed or reasons), _INSTALL))
+    raise EngineNotFound("no TFLite runtime works here: %s; %s" % ("; ".join(installed or reasons), advice()))
 
 
 def _import(name: str) -> Engine:
@@ -124,11 +124,20 @@ def usable_cores() -> int:
 
 
 class EngineSession(Session):
-    """A model loaded into a TFLite interpreter, on the CPU or behind an Edge TPU delegate."""
+    """A model loaded into a TFLite interpreter, on the CPU or behind an Edge TPU delegate.
 
-    def __init__(self, model: ModelFile, engine: Engine, *, threads: int,
+    Its one verb for :meth:`Session.call` is ``"tensors"``: name, place in the graph and every parameter of
+    quantization of each input and output.
+    """
+
+    def __init__(self, model: Union[ModelFile, NetworkFile], engine: Engine, *, threads: int,
                  delegate: Optional["edgetpu.Delegate"] = None) -> None:
-        """:raises EngineError: if the runtime refuses the model"""
+        """
+        :param model: a classifier, whose file told its tensors, or a network whose tensors the engine tells
+        :raises EngineError: if the runtime refuses the model
+        :raises ModelError: for a network with a tensor of text, or if the runtime finds other tensors in a classifier
+            than its file declares
+        """
         self.engine = engine
         self._delegate = delegate
         self._interpreter: Any = None
@@ -137,27 +146,54 @@ class EngineSession(Session):
                 model_path=str(model.path), num_threads=threads,
                 experimental_delegates=[delegate] if delegate else None)
             self._interpreter.allocate_tensors()
-            self._input_index = int(self._interpreter.get_input_details()[0]["index"])
-            self._output_index = int(self._interpreter.get_output_details()[0]["index"])
+            inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+            if isinstance(model, ModelFile):
+                check_classifier(inputs, outputs, model)
+                specs = [model.input], [model.output]
+            else:
+                specs = [spec(details) for details in inputs], [spec(details) for details in outputs]
+            self._input_places = [int(details["index"]) for details in inputs]
+            self._output_places = [int(details["index"]) for details in outputs]
         except BaseException as exc:
             traceback.clear_frames(exc.__traceback__)   # they hold an interpreter that failed in its constructor
             self._release()
             if not isinstance(exc, Exception):
                 raise
+            if isinstance(exc, ModelError):
+                raise ModelError("model %s: %s" % (model.path, exc)) from exc
             raise EngineError("model %s: %s %s cannot load it: %s" % (
                 model.path, engine.name, engine.version, str(exc) or type(exc).__name__)) from exc
-        super().__init__(model.input, model.output, device=delegate.device if delegate else "cpu")
+        super().__init__(*specs, device=delegate.device if delegate else "cpu")
+        self._sizes = [int(np.prod(declared.shape)) for declared in self.outputs]
         if delegate:
             edgetpu.close_at_exit(self)
 
-    def _run(self, tensor: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+    def _run_all(
+        self,
+        tensors: "Sequence[np.ndarray[Any, Any]]",
+        then: "Optional[Sequence[np.ndarray[Any, Any]]]",
+        into: "Optional[Sequence[np.ndarray[Any, Any]]]",
+    ) -> "Tuple[np.ndarray[Any, Any], ...]":
         try:
-            self._interpreter.set_tensor(self._input_index, tensor)
+            for place, tensor in zip(self._input_places, tensors):
+                self._interpreter.set_tensor(place, tensor)
             self._interpreter.invoke()
-            output = self._interpreter.get_tensor(self._output_index)   # a copy
+            outputs = [np.asarray(self._interpreter.get_tensor(place)) for place in self._output_places]   # copies
         except (RuntimeError, ValueError) as exc:
             raise EngineError("%s failed during an inference: %s" % (self.engine.name, exc)) from exc
-        return np.asarray(output).reshape(self.output.shape)
+        for output, declared, size in zip(outputs, self.outputs, self._sizes):
+            if output.size != size or output.dtype != declared.dtype:
+                # A size that is only known once the operators have run.
+                raise ModelError("the model gave %s %s where its file says %s %s; another tool is to export it" % (
+                    output.dtype, output.shape, declared.dtype, declared.shape))
+        # In the shape that was declared: a classifier's (1, 1, 1, N) is (1, N).
+        return filled(into, [output.reshape(declared.shape) for output, declared in zip(outputs, self.outputs)])
+
+    def _call(self, verb: str, plain_arguments: Dict[str, Any]) -> Any:
+        if verb != "tensors" or plain_arguments:
+            return super()._call(verb, plain_arguments)
+        return {"inputs": [plain(details) for details in self._interpreter.get_input_details()],
+                "outputs": [plain(details) for details in self._interpreter.get_output_details()]}
 
     def _close(self) -> None:
         self._release()
@@ -178,7 +214,7 @@ class EngineSession(Session):
 
 
 def open_session(
-    model: ModelFile,
+    model: Union[ModelFile, NetworkFile],
     *,
     device: str = "cpu",
     engine: Optional[str] = None,
@@ -187,9 +223,10 @@ def open_session(
 ) -> Session:
     """Load *model* on exactly this device.
 
+    :param model: a classifier, or any network
     :param device: "cpu", or an Edge TPU: "auto", "usb", "usb:N", "pci", "pci:N", ":N"
     :param threads: CPU threads; None: all cores that this process may use
-    :raises ModelError: for a compiled file on the CPU, or a plain one on an Edge TPU
+    :raises ModelError: for a compiled file on the CPU, or a plain classifier on an Edge TPU
     :raises EngineNotFound: without a TFLite runtime that works
     :raises EngineError: if the runtime refuses the model
     :raises DeviceError: if the Edge TPU cannot be opened
@@ -201,13 +238,13 @@ def open_session(
             raise ModelError("model %s: is compiled for the Edge TPU and cannot run on the CPU; use its CPU twin"
                              % model.path)
         return EngineSession(model, load_engine(engine), threads=threads or usable_cores())
-    if not model.compiled:
+    if not model.compiled and isinstance(model, ModelFile):     # any other network may: it runs behind the delegate
         raise ModelError("model %s: is not compiled for the Edge TPU; use the file whose name ends in _edgetpu"
                          % model.path)
     runtime = load_engine(engine)
     options = options or edgetpu.Options()
     _check_pairing(runtime, model, device, options)
-    delegate = edgetpu.open_delegate(device, options)
+    delegate = edgetpu.open_delegate(device, options, runtime="%s %s" % runtime[:2])
     try:
         # What the compiler left to the CPU is little; one thread is enough.
         return EngineSession(model, runtime, threads=threads or 1, delegate=delegate)
@@ -215,11 +252,12 @@ def open_session(
         raise reasons.refused_model(delegate.device, edgetpu.version(), "%s %s" % runtime[:2], str(exc)) from exc
 
 
-def _check_pairing(runtime: Engine, model: ModelFile, device: str, options: "edgetpu.Options") -> None:
+def _check_pairing(runtime: Engine, model: Union[ModelFile, NetworkFile], device: str,
+                   options: "edgetpu.Options") -> None:
     from . import pairing  # processes and files that nothing on the CPU needs
 
     version = edgetpu.version()
     if not pairing.proven(version):
         pairing.check(edgetpu.library_name(), version, "%s %s" % runtime[:2], {
             "model": os.path.abspath(str(model.path)), "device": device, "engine": runtime.name, "threads": 1,
-            "options": options._asdict()})
+            "options": options._asdict(), "any_network": isinstance(model, NetworkFile)})

@@ -17,20 +17,10 @@ from ..reading import open_regular, why
 from .flatbuffer import Table, root
 from .latency import ON_CHIP_BYTES, TYPICAL_ERROR, Estimate, estimate
 from .modelfile import EDGETPU_OP, twin_path
+from .schema import CUSTOM, operator_name
 
 __all__ = ["Report", "inspect"]
 
-_CUSTOM = 32
-_OPERATORS = {
-    0: "ADD", 1: "AVERAGE_POOL_2D", 2: "CONCATENATION", 3: "CONV_2D", 4: "DEPTHWISE_CONV_2D", 5: "DEPTH_TO_SPACE",
-    6: "DEQUANTIZE", 9: "FULLY_CONNECTED", 11: "L2_NORMALIZATION", 14: "LOGISTIC", 16: "LSTM", 17: "MAX_POOL_2D",
-    18: "MUL", 19: "RELU", 20: "RELU_N1_TO_1", 21: "RELU6", 22: "RESHAPE", 23: "RESIZE_BILINEAR", 25: "SOFTMAX",
-    26: "SPACE_TO_DEPTH", 28: "TANH", 34: "PAD", 36: "GATHER", 39: "TRANSPOSE", 40: "MEAN", 41: "SUB", 42: "DIV",
-    43: "SQUEEZE", 45: "STRIDED_SLICE", 47: "EXP", 49: "SPLIT", 53: "CAST", 54: "PRELU", 55: "MAXIMUM", 56: "ARG_MAX",
-    57: "MINIMUM", 65: "SLICE", 67: "TRANSPOSE_CONV", 70: "EXPAND_DIMS", 74: "SUM", 76: "RSQRT", 82: "REDUCE_MAX",
-    83: "PACK", 89: "REDUCE_MIN", 97: "RESIZE_NEAREST_NEIGHBOR", 99: "SQUARED_DIFFERENCE", 114: "QUANTIZE",
-    117: "HARD_SWISH",
-}
 _MAPPED = {
     "ADD", "AVERAGE_POOL_2D", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D", "EXPAND_DIMS", "FULLY_CONNECTED",
     "L2_NORMALIZATION", "LOGISTIC", "LSTM", "MAX_POOL_2D", "MAXIMUM", "MEAN", "MINIMUM", "MUL", "PACK", "PAD", "PRELU",
@@ -163,9 +153,9 @@ def _parse(buffer: Any) -> Report:
 def _operator_name(code: Table) -> str:
     # Newer files keep the number in another field, where it may be larger than 127.
     number = max(code.scalar(0, "int8"), code.scalar(3, "int32"))
-    if number == _CUSTOM:
+    if number == CUSTOM:
         return code.string(1) or "custom"
-    return _OPERATORS.get(number, "operator %d" % number)
+    return operator_name(number)
 
 
 def _tensor(table: Table, buffers: List[Table]) -> _Tensor:

@@ -10,26 +10,30 @@ import math
 import mmap
 import os
 from pathlib import Path
-from typing import Any, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, Callable, List, NamedTuple, Optional, Tuple, TypeVar, Union
 
 import numpy as np
 
 from ..errors import ModelError
 from ..reading import open_regular, read_all, why
 from ..types import Quantization, TensorSpec
+from . import structure
 from .flatbuffer import Table, root
 from .labels import parse_labels
 
-__all__ = ["ModelFile", "read_model", "twin_path", "compiled_path"]
+__all__ = ["ModelFile", "NetworkFile", "read_model", "read_network", "twin_path", "compiled_path", "TYPES"]
 
 EDGETPU_OP = "edgetpu-custom-op"
 # TensorType of the schema -> NumPy; other types are no input or output of an image classifier.
-_DTYPES = {0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 6: "bool", 7: "int16", 9: "int8",
+TYPES = {0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 6: "bool", 7: "int16", 9: "int8",
            10: "float64"}
 _METADATA_NAME = "TFLITE_METADATA"
 _NORMALIZATION_OPTIONS = 1          # in the union ProcessUnitOptions
 _AXIS_LABELS = 2                    # AssociatedFileType.TENSOR_AXIS_LABELS
 _LABELS_LIMIT = 16 << 20            # bytes of an embedded label file, against zip bombs
+
+
+Read = TypeVar("Read")
 
 
 class ModelFile(NamedTuple):
@@ -42,6 +46,13 @@ class ModelFile(NamedTuple):
     labels: Optional[Tuple[str, ...]]                   # from the metadata
     normalization: Optional[Tuple[Tuple[float, ...], Tuple[float, ...]]]    # (means, stds) from the metadata
     size: int                                           # bytes
+
+
+class NetworkFile(NamedTuple):
+    """Any network on disk, whatever its inputs and outputs are; the engine tells them."""
+
+    path: Path
+    compiled: bool      # as of ModelFile
 
 
 def twin_path(path: Path) -> Path:
@@ -60,14 +71,25 @@ def read_model(path: Union[str, "os.PathLike[str]"]) -> ModelFile:
 
     :raises ModelError: missing, empty, truncated, not a ``.tflite``, or not an image classifier
     """
-    path = Path(path)
+    return _read(Path(path), _parse)
+
+
+def read_network(path: Union[str, "os.PathLike[str]"]) -> NetworkFile:
+    """Read and check the file of any network, classifier or not.
+
+    :raises ModelError: missing, empty, truncated, or not a ``.tflite``
+    """
+    return _read(Path(path), _parse_network)
+
+
+def _read(path: Path, parse: Callable[[Any, Path, int], Read]) -> Read:
     try:
         with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
             if size == 0:
                 raise ModelError("the file is empty; copy or download it again")
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as buffer:
-                return _parse(buffer, path, size)
+                return parse(buffer, path, size)
     except ModelError as exc:
         raise ModelError("model %s: %s" % (path, exc)) from exc
     except FileNotFoundError as exc:
@@ -78,14 +100,28 @@ def read_model(path: Union[str, "os.PathLike[str]"]) -> ModelFile:
         raise ModelError("model %s: cannot be read: %s" % (path, exc)) from exc
 
 
-def _parse(buffer: Any, path: Path, size: int) -> ModelFile:
+def _parse_network(buffer: Any, path: Path, size: int) -> NetworkFile:
+    model, _ = _model_and_graph(buffer)
+    return NetworkFile(path, _is_compiled(model))
+
+
+def _model_and_graph(buffer: Any) -> Tuple[Table, Table]:
     if bytes(buffer[4:8]) != b"TFL3":
         raise ModelError("not a TFLite model (no TFL3 mark at byte 4); give a .tflite file")
     model = root(buffer, b"TFL3")
+    structure.check(model, buffer)
     graphs = list(model.tables(2))
     if not graphs:
         raise ModelError("holds no graph; it is truncated or damaged")
-    graph = graphs[0]
+    return model, graphs[0]
+
+
+def _is_compiled(model: Table) -> bool:
+    return any(code.string(1) == EDGETPU_OP for code in model.tables(1))
+
+
+def _parse(buffer: Any, path: Path, size: int) -> ModelFile:
+    model, graph = _model_and_graph(buffer)
     tensors = list(graph.tables(0))
     inputs, outputs = (graph.numbers(number, "int32") for number in (1, 2))
     if len(inputs) != 1 or len(outputs) != 1:
@@ -93,31 +129,21 @@ def _parse(buffer: Any, path: Path, size: int) -> ModelFile:
                          % (len(inputs), len(outputs)))
     if not 0 <= inputs[0] < len(tensors) or not 0 <= outputs[0] < len(tensors):
         raise ModelError("names a tensor that it does not hold; it is truncated or damaged")
-    _check_buffers(model, size)
     labels, normalization = _metadata(model, buffer, path)
     return ModelFile(
         path=path,
         input=_input_spec(_spec(tensors[inputs[0]], "input")),
         output=_output_spec(_spec(tensors[outputs[0]], "output")),
-        compiled=any(code.string(1) == EDGETPU_OP for code in model.tables(1)),
+        compiled=_is_compiled(model),
         labels=labels,
         normalization=normalization,
         size=size,
     )
 
 
-def _check_buffers(model: Table, size: int) -> None:
-    """Weights may lie behind the FlatBuffer (files above 2 GB); all must be inside the file."""
-    for data in model.tables(4):
-        data.span(0)
-        offset, length = data.scalar(1, "uint64"), data.scalar(2, "uint64")
-        if offset > 1 and offset + length > size:
-            raise ModelError("a weight buffer runs past the end of the file (%d bytes): it is truncated" % size)
-
-
 def _spec(tensor: Table, role: str) -> TensorSpec:
     kind = tensor.scalar(1, "int8")
-    if kind not in _DTYPES:
+    if kind not in TYPES:
         raise ModelError("the %s has TFLite type %d; an image classifier has uint8, int8 or float32" % (role, kind))
     quantization = tensor.table(4)
     scales = quantization.numbers(2, "float32") if quantization else ()
@@ -127,7 +153,7 @@ def _spec(tensor: Table, role: str) -> TensorSpec:
     scale = float(scales[0]) if scales else 0.0
     zero_point = int(zero_points[0]) if zero_points else 0
     shape = tensor.numbers(0, "int32")
-    dtype = np.dtype(_DTYPES[kind])
+    dtype = np.dtype(TYPES[kind])
     if dtype not in (np.dtype("uint8"), np.dtype("int8"), np.dtype("float32")):
         raise ModelError("the %s is %s; uint8, int8 and float32 are supported" % (role, dtype))
     if not 0.0 <= scale < float("inf"):

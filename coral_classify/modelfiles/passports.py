@@ -12,15 +12,19 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
-from ..locations import home, package_folder
-from ..reading import open_regular
+from ..locations import package_folder
+from ..reading import open_regular, read_all
+from .ownpassports import NAME, entries, own_file
 
-__all__ = ["EMBEDDED", "Passport", "Sure", "address", "by_blob", "by_file", "changed", "embedded", "embedded_name",
-           "git_blob_id", "known", "label_pin", "load_manifest", "own", "own_file"]
+__all__ = ["EMBEDDED", "INSIDE", "NAME", "Passport", "Sure", "address", "by_blob", "by_file", "changed",
+           "embedded", "embedded_name", "git_blob_id", "inside", "known", "label_pin", "load_manifest", "own",
+           "own_file"]
 
+INSIDE = "coral_classify.json"      # passport of a model of own classes, in the zip behind it
 EMBEDDED = "everyday_objects"       # stem of the files of the model that the package carries
+_INSIDE_LIMIT = 1 << 20             # bytes; what it may be in memory
 
 
 class Sure(NamedTuple):
@@ -107,33 +111,32 @@ def embedded_name() -> str:
     return EMBEDDED.replace("_", "-")
 
 
-def own_file(name: str) -> Path:
-    """Where the passport of a model of the user's own lies."""
-    return home() / "passports" / (name + ".json")
-
-
 def own() -> Tuple[Passport, ...]:
-    """The passports of the models that the user added, by name.  A file that cannot be read is left out."""
-    found = []
-    for path in _own_files():
-        try:
-            found.append(_passport(dict(json.loads(path.read_text(encoding="utf-8")), own=True)))
-        except (OSError, ValueError, TypeError):
-            continue
-    return tuple(found)
-
-
-def _own_files() -> List[Path]:
-    try:
-        return sorted(own_file("x").parent.glob("*.json"))
-    except OSError:     # a home that may not be entered
-        return []
+    """The passports of the models that the user added, by name.  A file that can be none is left out."""
+    return tuple(_passport(dict(entry, own=True)) for entry in entries())
 
 
 def known() -> Tuple[Passport, ...]:
     """All passports: the package's own model, the published ones, the user's."""
     carried = embedded()
     return ((carried,) if carried else ()) + load_manifest() + own()
+
+
+def inside(path: Path) -> Optional[Passport]:
+    """The passport that a model file carries behind itself, as those of own classes do; None if it has none."""
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(str(path)) as archive:
+            with archive.open(INSIDE) as file:      # what it says of its size need not be true
+                entry = json.loads(read_all(file, _INSIDE_LIMIT).decode("utf-8"))
+        rule = entry["sure"]
+        return Passport(
+            name=path.stem, title=entry["title"], kind="classification", files={}, labels=None, label_offset=0,
+            classes=len(entry["labels"]), mean=None, std=None, notes=entry["notes"],
+            sure=Sure(rule["min_score"], rule["min_margin"], tuple(rule["unsure_labels"])))
+    except Exception:       # no zip, a damaged one, or another's: then nothing is known
+        return None
 
 
 def label_pin(passport: Passport) -> Optional[Dict[str, Any]]:
@@ -163,12 +166,15 @@ def by_file(path: Path) -> Optional[Passport]:
     return by_blob(git_blob_id(path))
 
 
-def changed(name: str, path: Path, found: Optional[Passport]) -> Optional[str]:
-    """What to say of a file that a published name led to, and that has another content; None if all is well.
+def changed(asked: Optional[object], path: Path, found: Optional[Passport]) -> Optional[str]:
+    """What to say of a file that a known name led to, and that has another content; None if all is well.
 
-    :param name: of a model, or of one of its files
+    :param asked: name of a model, or of one of its files; None: the package's own.  A path may have any content.
     :param found: the passport of the file's content, if there is one
     """
+    if asked is not None and os.path.exists(str(asked)):
+        return None
+    name = embedded_name() if asked is None else str(asked)
     passport = next((each for each in known() if name == each.name
                      or any(name == file["name"] for file in each.files.values())), None)
     if passport is None or (found is not None and found.name == passport.name):

@@ -1,8 +1,9 @@
 """The wire between a process and its worker: small frames over a socket pair.  Input tensors lie in memory that both
-share (:mod:`coral_classify.supervision.tensors`); a frame hands over its descriptor, another names a tensor in it.
+share (:mod:`coral_classify.supervision.tensors`); a frame hands over its descriptor, another names the tensors in it.
 
 Both ends use this module.  It knows sockets and NumPy, and nothing of models, policies or devices.
-Outputs travel in the frames: they are small, and a worker that is late or mad can spoil none but its own.
+Small outputs travel in the frames: a worker that is late or mad can spoil none but its own.  Large ones, and those that
+somebody keeps views of, lie in shared memory, too.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ import os
 import socket
 import struct
 from collections import deque
-from typing import Any, Deque, Dict, NamedTuple, Optional, Tuple
+from typing import Any, Deque, Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
 from .. import errors
 from ..types import Quantization, TensorSpec
+from .tensors import Layout, Place
 
 __all__ = [
     "OPEN",
@@ -28,24 +30,29 @@ __all__ = [
     "RUN",
     "DONE",
     "FAILED",
+    "CALL",
     "QUIT",
     "Frame",
     "Wire",
-    "place_to_payload",
-    "place_from_payload",
-    "output_from_payload",
+    "places_to_payload",
+    "places_from_payload",
+    "layout_to_payload",
+    "layout_from_payload",
+    "outputs_to_payload",
+    "outputs_from_payload",
     "spec_to_json",
     "spec_from_json",
     "error_to_json",
     "error_from_json",
 ]
 
-# OPEN a session; it is READY.  TAKE memory with input tensors (its descriptor travels along), DROP it.  RUN on
-# one of these tensors; that is DONE (with the output), or FAILED (as may be OPEN).  QUIT.
-OPEN, READY, TAKE, DROP, RUN, DONE, FAILED, QUIT = range(1, 9)
+# OPEN a session; it is READY.  TAKE memory with tensors (its descriptor travels along), DROP it.  RUN on some of these
+# tensors; that is DONE (with the outputs, or with nothing where RUN named tensors for them, too), or FAILED (as may be
+# OPEN).  CALL for something else; DONE with that, or FAILED.  QUIT.
+OPEN, READY, TAKE, DROP, RUN, DONE, FAILED, CALL, QUIT = range(1, 10)
 
 _HEADER = struct.Struct("<IIQ")  # kind, length of the payload in bytes, number of the request or memory
-_PLACE = struct.Struct("<QI")  # number of the memory, slot in it
+_PLACE = struct.Struct("<QII")  # number of the memory, slot in it, position in the slot's set
 _LONGEST_PAYLOAD = 1 << 24
 _CHUNK = 8192  # bytes to receive at a time: a frame with the scores of a thousand classes
 _SPACE = socket.CMSG_SPACE(array.array("i").itemsize) if hasattr(socket, "CMSG_SPACE") else 0
@@ -143,26 +150,50 @@ class Wire:
             os.close(self._descriptors.popleft())
 
 
-def place_to_payload(memory: int, slot: int) -> bytes:
-    """Where the input tensor of a RUN lies."""
-    return _PLACE.pack(memory, slot)
+def places_to_payload(places: Sequence[Place]) -> bytes:
+    """Where the tensors of a RUN lie: a place for each input, and then for each output or for none."""
+    if len(places) == 1:
+        return _PLACE.pack(*places[0])
+    return b"".join([_PLACE.pack(*place) for place in places])
 
 
-def place_from_payload(payload: bytes) -> Tuple[int, int]:
-    """Number of the memory, and slot in it."""
-    memory, slot = _PLACE.unpack(payload)
-    return memory, slot
+def places_from_payload(payload: bytes) -> List[Place]:
+    return list(_PLACE.iter_unpack(payload))
 
 
-def output_from_payload(payload: bytes, spec: TensorSpec) -> "np.ndarray[Any, Any]":
-    """The output tensor that came with DONE.
+def layout_to_payload(layout: Layout) -> bytes:
+    """What lies in the memory of a TAKE."""
+    specs = [spec_to_json(spec) for spec in layout.specs]
+    return json.dumps({"specs": specs, "slots": layout.slots}).encode("ascii")
 
-    :raises EOFError: if it has not the size of *spec*
+
+def layout_from_payload(payload: bytes) -> Layout:
+    record = json.loads(payload.decode("ascii"))
+    return Layout(tuple(spec_from_json(spec) for spec in record["specs"]), int(record["slots"]))
+
+
+def outputs_to_payload(outputs: "Sequence[np.ndarray[Any, Any]]") -> bytes:
+    return b"".join([output.tobytes() for output in outputs])
+
+
+def outputs_from_payload(payload: bytes, specs: Sequence[TensorSpec]) -> "List[np.ndarray[Any, Any]]":
+    """The output tensors that came with DONE.
+
+    :raises EOFError: if they have not the sizes of *specs*
     """
+    outputs: "List[np.ndarray[Any, Any]]" = []
+    buffer = bytearray(payload)  # the caller's to write to
+    begin = 0
     try:
-        return np.frombuffer(bytearray(payload), spec.dtype).reshape(spec.shape)
-    except ValueError as exc:
+        for spec in specs:
+            output: "np.ndarray[Any, Any]" = np.ndarray(spec.shape, spec.dtype, buffer, begin)
+            outputs.append(output.copy() if begin else output)  # aligned
+            begin += output.nbytes
+    except (TypeError, ValueError) as exc:
         raise EOFError("the other end sent an output of another size") from exc
+    if begin != len(payload):
+        raise EOFError("the other end sent an output of another size")
+    return outputs
 
 
 def spec_to_json(spec: TensorSpec) -> Dict[str, Any]:

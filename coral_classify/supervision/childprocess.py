@@ -13,16 +13,20 @@ import threading
 import time
 import weakref
 from collections import deque
-from typing import Any, Deque, Dict, List, Optional
+from typing import Any, Deque, Dict, List, Optional, Tuple
 
 import numpy as np
 
 from ..errors import EngineError
+from ..types import TensorSpec, filled
 from . import channel
 from .hostprocess import Host, borrow
-from .tensors import Memory, SharedTensor, shared_tensors
+from .tensors import Memory, Place, SharedTensor, shared_sets, size_of
 
-__all__ = ["Child", "ChildDied", "ChildHung"]
+__all__ = ["Child", "ChildDied", "ChildHung", "Tensors"]
+
+_SMALL = 1 << 16  # bytes of outputs: larger ones lie in shared memory, and not in the answer
+Tensors = Tuple["np.ndarray[Any, Any]", ...]
 
 
 class ChildDied(Exception):
@@ -43,15 +47,19 @@ class Child:
 
     def __init__(self, order: Dict[str, Any], key: Optional[str] = None) -> None:
         self.device = ""  # known once ready
-        self.input: Any = None
-        self.output: Any = None
-        self.requests = 0
+        self.inputs: Tuple[TensorSpec, ...] = ()
+        self.outputs: Tuple[TensorSpec, ...] = ()
+        self.requests = 0  # inferences that were asked for
+        self.answers = 0  # and answered
         self.proven = bool(order["prove"])
         self._in_use = threading.Lock()  # held during a request: no descriptor is closed under it
-        self._sent: Deque[int] = deque()  # numbers of the requests whose answers nobody has read
-        self._announced: "Optional[np.ndarray[Any, Any]]" = None  # the tensor of the last of them, if it is meant yet
+        self._number = 0  # of the latest request, of any kind
+        # The requests whose answers nobody has read: number, and where the outputs will lie (None: in the answer).
+        self._sent: "Deque[Tuple[int, Optional[Tensors]]]" = deque()
+        self._announced: "Tensors" = ()  # of the last of them, if it is meant yet
         self._given: "Dict[int, weakref.ref[Memory]]" = {}  # what the worker has mapped
-        self._own: "Optional[np.ndarray[Any, Any]]" = None  # for tensors from elsewhere; None until it is ready
+        self._own: "Tensors" = ()  # for tensors from elsewhere; empty until it is ready
+        self._results: "List[Tensors]" = []  # for large outputs, in turn: two requests may be on their way
         self._buried = False
         self._code: Optional[int] = None
         self._host: Host = borrow(key)
@@ -99,73 +107,122 @@ class Child:
         ready = json.loads(frame.payload.decode("ascii"))
         self.device = ready["device"]
         self._host.names.add(self.device)
-        self.input = channel.spec_from_json(ready["input"])
-        self.output = channel.spec_from_json(ready["output"])
+        self.inputs = tuple(channel.spec_from_json(spec) for spec in ready["inputs"])
+        self.outputs = tuple(channel.spec_from_json(spec) for spec in ready["outputs"])
         try:
-            (self._own,) = shared_tensors(self.input, 1)
+            if sum(size_of(spec) for spec in self.outputs) > _SMALL:
+                self._results = shared_sets(self.outputs, 2)
+            (self._own,) = shared_sets(self.inputs, 1)
         except OSError as exc:
             raise EngineError("no memory to share with a worker process: %s" % exc) from exc
 
     def request(
         self,
-        tensor: "np.ndarray[Any, Any]",
+        tensors: "Tensors",
         timeout_s: float,
-        then: "Optional[np.ndarray[Any, Any]]" = None,
-    ) -> "np.ndarray[Any, Any]":
+        then: "Optional[Tensors]" = None,
+        into: "Optional[Tensors]" = None,
+    ) -> "Tensors":
         """Run once in the child; its answer, which stays the caller's.
 
-        :param tensor: is copied unless it is a :class:`SharedTensor`
-        :param then: the tensor of the next request, if that is known and shared: the child begins with it as soon as it
-            has this answer, and need not wait for us.  Its content must not change before it was asked for.
+        :param tensors: those that are no :class:`SharedTensor` are copied
+        :param then: the tensors of the next request, if they are known and shared: the child begins with them as soon
+            as it has this answer, and need not wait for us.  Their content must not change before they were asked for.
+        :param into: tensors for the outputs; those that are shared are filled by the child itself
         :raises ChildDied: it is gone
         :raises ChildHung: no answer within *timeout_s*
         :raises CoralClassifyError: what the session raised in the child
         """
         with self._in_use:
-            if self._own is None:
+            if not self._own:
                 raise ChildDied()
             try:
-                if self._announced is not tensor:
-                    # Broken off by Ctrl-C, or not meant any more: these answers are nobody's.
-                    while self._sent:
-                        self._answer(timeout_s)
-                    if isinstance(tensor, SharedTensor):
-                        self._send(tensor)
-                    else:  # no local name for our own: a traceback would keep its memory
-                        self._own[...] = tensor
-                        self._send(self._own)
-                self._announced = None
-                if isinstance(then, SharedTensor):
-                    self._send(then)
+                if not self._announced or not _are_same(self._announced, tensors):
+                    if self._sent:
+                        self._read_what_is_nobodys(timeout_s)
+                    self._run(tensors, into)
+                self._announced = ()
+                next_one: "Tensors" = ()
+                if then is not None and _are_shared(then):
+                    self._run(then, None)
+                    next_one = then
+                _, places = self._sent[0]
                 frame = self._answer(timeout_s)
-                if isinstance(then, SharedTensor):
-                    self._announced = then
+                self._announced = next_one
                 if frame.kind == channel.FAILED:
                     raise channel.error_from_json(frame.payload)
-                return channel.output_from_payload(frame.payload, self.output)
+                self.answers += 1
+                if places is None:
+                    outputs = channel.outputs_from_payload(frame.payload, self.outputs)
+                    return filled(into, outputs)
+                if places is into:
+                    return into
+                return filled(into, places if into is not None else [np.array(place) for place in places])
             except EOFError as exc:
                 raise ChildDied() from exc
             except socket.timeout as exc:
                 raise ChildHung() from exc
 
-    def _send(self, tensor: "Any") -> None:
-        memory = tensor.memory
-        if memory.number not in self._given:
-            for number, given in list(self._given.items()):
-                if given() is None:
-                    self._wire.send(channel.DROP, number)
-                    del self._given[number]
-            layout = json.dumps(memory.slots).encode("ascii")
-            self._wire.send(channel.TAKE, memory.number, layout, memory.descriptor)
-            self._given[memory.number] = weakref.ref(memory)
+    def call(self, verb: str, plain: Dict[str, Any], timeout_s: float) -> Any:
+        """Ask the session in the child for something else; see :meth:`coral_classify.Session.call`.
+
+        :raises ChildDied, ChildHung, CoralClassifyError: as :meth:`request`
+        """
+        with self._in_use:
+            if not self._own:
+                raise ChildDied()
+            try:
+                self._read_what_is_nobodys(timeout_s)
+                self._announced = ()
+                self._send(channel.CALL, json.dumps({"verb": verb, "plain": plain}).encode("ascii"), None)
+                frame = self._answer(timeout_s)
+                if frame.kind == channel.FAILED:
+                    raise channel.error_from_json(frame.payload)
+                return json.loads(frame.payload.decode("ascii"))
+            except EOFError as exc:
+                raise ChildDied() from exc
+            except socket.timeout as exc:
+                raise ChildHung() from exc
+
+    def _run(self, tensors: "Tensors", into: "Optional[Tensors]") -> None:
+        places = [self._place(tensor, number) for number, tensor in enumerate(tensors)]
+        if into is None or not _are_shared(into):
+            into = self._results[self._number % 2] if self._results else None
+        if into is not None:
+            places += [self._place(tensor, -1) for tensor in into]
         self.requests += 1
-        self._sent.append(self.requests)
-        self._wire.send(channel.RUN, self.requests, channel.place_to_payload(memory.number, tensor.slot))
+        self._send(channel.RUN, channel.places_to_payload(places), into)
+
+    def _place(self, tensor: "np.ndarray[Any, Any]", number: int) -> Place:
+        """Where the child finds a tensor: itself, or our own copy of input *number*."""
+        if not isinstance(tensor, SharedTensor):  # no local name for our own: a traceback would keep its memory
+            self._own[number][...] = tensor
+            return self._place(self._own[number], number)
+        memory = tensor.memory
+        assert memory is not None
+        if memory.number not in self._given:
+            for other, given in list(self._given.items()):
+                if given() is None:
+                    self._wire.send(channel.DROP, other)
+                    del self._given[other]
+            self._wire.send(channel.TAKE, memory.number, channel.layout_to_payload(memory.layout), memory.descriptor)
+            self._given[memory.number] = weakref.ref(memory)
+        return tensor.place
+
+    def _send(self, kind: int, payload: bytes, places: "Optional[Tensors]") -> None:
+        self._number += 1
+        self._sent.append((self._number, places))
+        self._wire.send(kind, self._number, payload)
+
+    def _read_what_is_nobodys(self, timeout_s: float) -> None:
+        """Broken off by Ctrl-C, or announced and not meant any more: the answers are on their way nevertheless."""
+        while self._sent:
+            self._answer(timeout_s)
 
     def _answer(self, timeout_s: float) -> channel.Frame:
         """The answer to the oldest request."""
         frame = self._wire.receive(timeout_s)
-        if frame.number != self._sent.popleft():
+        if frame.number != self._sent.popleft()[0]:
             raise EOFError("the other end has lost count")
         return frame
 
@@ -208,7 +265,9 @@ class Child:
         with self._in_use:  # a request in progress has ended by this
             _alive.discard(self)
             self._wire.close()
-            self._own = self._announced = None
+            self._own = self._announced = ()
+            self._results = []
+            self._sent.clear()
         self._host.give_back()
         return self._code
 
@@ -230,6 +289,22 @@ class Child:
     def abandon(self) -> None:
         """In a forked child of ours: close what was inherited."""
         self._wire.close()
+
+
+def _are_shared(tensors: "Tensors") -> bool:
+    for tensor in tensors:  # in plain loops: this is asked for every picture
+        if not isinstance(tensor, SharedTensor):
+            return False
+    return True
+
+
+def _are_same(announced: "Tensors", tensors: "Tensors") -> bool:
+    if len(announced) != len(tensors):
+        return False
+    for one, other in zip(announced, tensors):
+        if one is not other:
+            return False
+    return True
 
 
 _alive: "weakref.WeakSet[Child]" = weakref.WeakSet()

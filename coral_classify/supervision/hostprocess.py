@@ -23,7 +23,7 @@ from ..processes import another_python
 __all__ = ["Host", "borrow"]
 
 _WORKER = "from coral_classify.supervision.worker import main; main(sys.argv[1:])"
-_LAST_LINES = 60
+_LAST_LINES = 500  # a driver that explains itself writes some sixty for each device that it tries
 _LONGEST_LINE = 1000  # bytes
 
 

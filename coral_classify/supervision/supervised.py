@@ -15,10 +15,11 @@ import math
 import threading
 import time
 import weakref
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, TypeVar
 
 import numpy as np
 
+from ..edgetpu import reasons
 from ..errors import (
     CoralClassifyError,
     DeadlineExceeded,
@@ -30,11 +31,11 @@ from ..errors import (
 )
 from ..events import Event, Teller
 from ..processes import interpreter
-from ..types import Answer, Session
-from .childprocess import Child, ChildDied, ChildHung
+from ..types import Answer, Session, TensorSpec
+from .childprocess import Child, ChildDied, ChildHung, Tensors
 from .health import DeviceHealth
 from .keeper import Keeper, Limits
-from .tensors import shared_tensors
+from .tensors import shared_sets
 
 __all__ = ["SupervisedSession", "Event", "Limits", "check_policy", "decide"]
 
@@ -42,6 +43,8 @@ ON_DEVICE_LOSS = ("cpu", "retry", "raise")
 _FACTORY = "coral_classify.engine:open_described"
 _GRACE_S = 1.0  # for a run in progress when the session is closed
 _TRIES = 3  # per picture: one that kills three workers in a row is given up
+
+Answered = TypeVar("Answered")
 
 _logger = logging.getLogger("coral_classify.supervised")
 
@@ -140,7 +143,7 @@ class SupervisedSession(Session):
         except BaseException:
             self._stop()
             raise
-        super().__init__(first.input, first.output, device=first.device or device)
+        super().__init__(first.inputs, first.outputs, device=first.device or device)
 
     @classmethod
     def open(
@@ -155,20 +158,24 @@ class SupervisedSession(Session):
         deadline_ms: float = 10000.0,
         on_device_loss: str = "cpu",
         on_event: Optional[Callable[[Event], None]] = None,
+        any_network: bool = False,
     ) -> "SupervisedSession":
         """A supervised session over the engine.
 
         :param model: path of the compiled file for an Edge TPU, of the plain one for ``device="cpu"``
         :param twin: path of the plain file that stands in for a lost device
         :param options: fields of :class:`coral_classify.edgetpu.driver.Options`
+        :param any_network: both files may be other networks than classifiers
         :raises CoralClassifyError: as the constructor
         """
         # Here and not above: a session with a factory of its own needs no engine.
         from ..engine import describe
 
-        stand_in = describe(twin, "cpu", engine=engine, threads=threads) if twin is not None else None
+        stand_in = None
+        if twin is not None:
+            stand_in = describe(twin, "cpu", engine=engine, threads=threads, any_network=any_network)
         return cls(
-            describe(model, device, engine=engine, threads=threads, options=options),
+            describe(model, device, engine=engine, threads=threads, options=options, any_network=any_network),
             twin=stand_in,
             device=device,
             deadline_ms=deadline_ms,
@@ -188,12 +195,19 @@ class SupervisedSession(Session):
         keeper = self._keeper
         return None if keeper.child is not None or keeper.trouble is None else str(keeper.trouble)
 
-    def input_tensors(self, count: int) -> "List[np.ndarray[Any, Any]]":
+    def input_sets(self, count: int) -> "List[Tensors]":
         try:
-            return shared_tensors(self.input, count)
+            return shared_sets(self.inputs, count)
         except OSError as exc:
             _logger.debug("no memory for %d shared tensors (%s): they are copied", count, exc)
-            return super().input_tensors(count)
+            return super().input_sets(count)
+
+    def output_sets(self, count: int) -> "List[Tensors]":
+        try:
+            return shared_sets(self.outputs, count)
+        except OSError as exc:
+            _logger.debug("no memory for %d shared tensors (%s): they are copied", count, exc)
+            return super().output_sets(count)
 
     def close(self) -> None:
         """As :meth:`Session.close`; but a run in progress is given a second, then its worker is ended."""
@@ -207,11 +221,38 @@ class SupervisedSession(Session):
     # ---- the policy
 
     def _run(self, tensor: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
-        return self._run_before(tensor, None)
+        return self._asked(lambda child, deadline_s: child.request((tensor,), deadline_s))[0]
 
-    def _run_before(
-        self, tensor: "np.ndarray[Any, Any]", then: "Optional[np.ndarray[Any, Any]]"
-    ) -> "np.ndarray[Any, Any]":
+    def _run_before(self, tensor: "np.ndarray[Any, Any]", then: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+        return self._asked(lambda child, deadline_s: child.request((tensor,), deadline_s, (then,)))[0]
+
+    def _run_all(
+        self,
+        tensors: "Sequence[np.ndarray[Any, Any]]",
+        then: "Optional[Sequence[np.ndarray[Any, Any]]]",
+        into: "Optional[Sequence[np.ndarray[Any, Any]]]",
+    ) -> "Tensors":
+        following = None if then is None else tuple(then)
+        places = None if into is None else tuple(into)
+        return self._asked(lambda child, deadline_s: child.request(tuple(tensors), deadline_s, following, places))
+
+    def _call(self, verb: str, plain: Dict[str, Any]) -> Any:
+        def ask(child: Child, deadline_s: float) -> Tuple[Any, Optional[CoralClassifyError]]:
+            try:
+                return child.call(verb, plain, deadline_s), None
+            except CoralClassifyError as exc:  # told in an orderly way: no fault of the device's
+                return None, exc
+
+        answer, refusal = self._asked(ask)
+        if refusal is not None:
+            raise refusal
+        return answer
+
+    def _asked(self, ask: Callable[[Child, float], Answered]) -> Answered:
+        """The answer of the device, or of its twin.
+
+        :param ask: asks a child for it, within so many seconds
+        """
         keeper = self._keeper
         trouble: Optional[CoralClassifyError] = None
         for _ in range(_TRIES):
@@ -221,14 +262,14 @@ class SupervisedSession(Session):
                 if self._policy == "raise" and not self._on_cpu:
                     break
                 if self._can_fail_over():
-                    return self._run_on_twin(tensor, then)
+                    return self._asked_of_twin(ask)
                 child = keeper.wait_for_child(self._patience(), lambda: self._leaving)
                 if child is None:
                     break
             self._check_fit(child)
             deadline_s = self._deadline(child)
             try:
-                output = child.request(tensor, deadline_s, then)
+                answer = ask(child, deadline_s)
             except (ChildDied, ChildHung, DeviceError, EngineError) as exc:
                 if isinstance(exc, EngineError) and self._on_cpu:
                     raise  # the engine refuses this model or input in an orderly way
@@ -237,10 +278,10 @@ class SupervisedSession(Session):
                     break
                 continue
             self._device_answered(child)
-            return output
+            return answer
         else:
             if self._can_fail_over():
-                return self._run_on_twin(tensor, then)
+                return self._asked_of_twin(ask)
         if self._leaving:
             raise SessionClosed("the session was closed while it waited for %s" % keeper.name)
         self._losses_seen = keeper.losses
@@ -258,9 +299,7 @@ class SupervisedSession(Session):
     def _can_fail_over(self) -> bool:
         return self._policy == "cpu" and self._twin_order is not None
 
-    def _run_on_twin(
-        self, tensor: "np.ndarray[Any, Any]", then: "Optional[np.ndarray[Any, Any]]"
-    ) -> "np.ndarray[Any, Any]":
+    def _asked_of_twin(self, ask: Callable[[Child, float], Answered]) -> Answered:
         trouble: Optional[CoralClassifyError] = None
         if not self._failed_over:
             self._failed_over = True
@@ -270,7 +309,7 @@ class SupervisedSession(Session):
             self._check_fit(child)
             deadline_s = self._deadline(child)
             try:
-                output = child.request(tensor, deadline_s, then)
+                answer = ask(child, deadline_s)
             except (ChildDied, ChildHung) as exc:
                 assert self._twin is not None
                 trouble = self._twin.fault(child, self._accusation(exc, "the CPU twin", deadline_s))
@@ -280,7 +319,7 @@ class SupervisedSession(Session):
             self._losses_seen = self._keeper.losses
             self.device = child.device
             self._answers.latest = Answer(child.device, recovered, why)
-            return output
+            return answer
         raise self._final(trouble)
 
     def _twin_child(self) -> Child:
@@ -315,21 +354,21 @@ class SupervisedSession(Session):
 
     def _check_fit(self, child: Child) -> None:
         """A twin, or a file that was replaced meanwhile, must be the same network to its user."""
-        for mine, its, what in ((self.input, child.input, "input"), (self.output, child.output, "output")):
-            same = (
-                mine.shape == its.shape
-                and mine.dtype == its.dtype
-                and (
-                    mine.quantization.zero_point == its.quantization.zero_point
-                    and math.isclose(mine.quantization.scale, its.quantization.scale, rel_tol=1e-3)
-                )
-            )
-            if not same:
+        if child.inputs == self.inputs and child.outputs == self.outputs:
+            return
+        for mine, its, what in ((self.inputs, child.inputs, "input"), (self.outputs, child.outputs, "output")):
+            if len(mine) != len(its):
                 raise ModelError(
-                    "the model on %s differs from the one that this session was opened with: its %s is %s, "
-                    "not %s; compiled file and CPU twin must come from one network"
-                    % (child.device, what, its, mine)
+                    "the model on %s differs from the one that this session was opened with: it has %d %ss, not %d; "
+                    "compiled file and CPU twin must come from one network" % (child.device, len(its), what, len(mine))
                 )
+            for one, other in zip(mine, its):
+                if not _are_alike(one, other):
+                    raise ModelError(
+                        "the model on %s differs from the one that this session was opened with: its %s is %s, "
+                        "not %s; compiled file and CPU twin must come from one network"
+                        % (child.device, what, other, one)
+                    )
 
     def _accusation(self, exc: Exception, name: str, deadline_s: float) -> Optional[CoralClassifyError]:
         if isinstance(exc, ChildDied):
@@ -350,7 +389,8 @@ class SupervisedSession(Session):
             return kind("%s; the engine was started anew; if this picture does it again, report it" % text)
         if not isinstance(trouble, DeviceError):
             return trouble or DeviceError(text)
-        hint = "it is tried again in the background"
+        mend = reasons.MENDS.get(trouble.cause)
+        hint = (mend + "; " if mend and mend not in text else "") + reasons.TRIED_AGAIN
         if not self._can_fail_over() and self._policy != "raise":
             hint += "; a CPU twin of the model beside it would have answered"
         return type(trouble)("%s; %s" % (text, hint), cause=trouble.cause, evidence=trouble.evidence)
@@ -383,6 +423,16 @@ class SupervisedSession(Session):
         for keeper in self._keepers:
             keeper.stop()
         self._finalizer.detach()
+
+
+def _are_alike(one: TensorSpec, other: TensorSpec) -> bool:
+    """The same to a user: the compiler rounds scales a little."""
+    return (
+        one.shape == other.shape
+        and one.dtype == other.dtype
+        and one.quantization.zero_point == other.quantization.zero_point
+        and math.isclose(one.quantization.scale, other.quantization.scale, rel_tol=1e-3)
+    )
 
 
 def _for_cpu() -> DeviceHealth:

@@ -1,4 +1,4 @@
-"""Input tensors in memory that worker processes share: filled by one process, read by another, copied by none.
+"""Tensors in memory that worker processes share: filled by one process, read by another, copied by none.
 
 The memory never has a name in a file system, so that no kind of death can leave it behind; it goes with the last
 tensor in it.  Knows NumPy and memory, and nothing of sockets, models or devices.
@@ -10,29 +10,32 @@ import itertools
 import mmap
 import os
 import tempfile
-from typing import Any, List, Optional
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..types import TensorSpec
 
-__all__ = ["Memory", "SharedTensor", "mapped", "shared_tensors"]
+__all__ = ["Layout", "Memory", "Place", "SharedTensor", "mapped", "shared_sets", "size_of"]
+
+Place = Tuple[int, int, int]  # of a tensor: number of its memory, slot in it, position in the slot's set
 
 _ALIGNMENT = 64  # bytes: no two tensors share a cache line
 _numbers = itertools.count(1)
 
 
 class Memory:
-    """Anonymous memory for *slots* tensors, as the process holds it that made it.
+    """Anonymous memory for *slots* sets of tensors, as the process holds it that made it.
 
+    :param specs: of the tensors of one set; only shapes and dtypes matter
     :raises OSError: if there is not so much of it
     """
 
-    def __init__(self, spec: TensorSpec, slots: int) -> None:
+    def __init__(self, specs: Sequence[TensorSpec], slots: int) -> None:
         self.number = next(_numbers)  # unique in this process
-        self.slots = slots
+        self.layout = Layout(tuple(specs), slots)
         self.descriptor = _anonymous()
-        size = slots * _stride(spec)
+        size = self.layout.size
         os.ftruncate(self.descriptor, size)
         if hasattr(os, "posix_fallocate"):
             # Else a full /dev/shm would show as SIGBUS at the first picture, not as an error here.
@@ -44,39 +47,66 @@ class Memory:
             os.close(descriptor)
 
 
+class Layout(NamedTuple):
+    """How a memory is divided: *slots* sets, one after the other, each of a tensor for each of *specs*."""
+
+    specs: Tuple[TensorSpec, ...]
+    slots: int
+
+    @property
+    def size(self) -> int:
+        """Bytes; never 0, for which there is no memory."""
+        return max(_ALIGNMENT, self.slots * sum(_stride(spec) for spec in self.specs))
+
+
 class SharedTensor(np.ndarray):
     """A tensor in a :class:`Memory`; what is derived from it (a view, a sum) is not."""
 
     memory: Optional[Memory] = None
-    slot = -1
+    place: Place = (-1, -1, -1)
 
 
-def shared_tensors(spec: TensorSpec, count: int) -> "List[np.ndarray[Any, Any]]":
-    """*count* tensors in a new memory, which lives as long as they do.
+def shared_sets(specs: Sequence[TensorSpec], count: int) -> "List[Tuple[np.ndarray[Any, Any], ...]]":
+    """*count* sets of tensors in a new memory, which lives as long as they do.
 
     :raises OSError: if there is not so much memory, or no descriptor left
     """
-    memory = Memory(spec, count)
-    tensors: "List[np.ndarray[Any, Any]]" = []
-    for slot, array in enumerate(mapped(memory.descriptor, spec, count)):
-        tensor = array.view(SharedTensor)
-        tensor.memory, tensor.slot = memory, slot
-        tensors.append(tensor)
-    return tensors
+    memory = Memory(specs, count)
+    sets: "List[Tuple[np.ndarray[Any, Any], ...]]" = []
+    for slot, arrays in enumerate(mapped(memory.descriptor, memory.layout)):
+        tensors = []
+        for position, array in enumerate(arrays):
+            tensor = array.view(SharedTensor)
+            tensor.memory, tensor.place = memory, (memory.number, slot, position)
+            tensors.append(tensor)
+        sets.append(tuple(tensors))
+    return sets
 
 
-def mapped(descriptor: int, spec: TensorSpec, slots: int) -> "List[np.ndarray[Any, Any]]":
-    """The tensors in a memory; the descriptor stays the caller's and may be closed."""
-    stride = _stride(spec)
-    content = mmap.mmap(descriptor, slots * stride)
-    return [np.ndarray(spec.shape, spec.dtype, content, slot * stride) for slot in range(slots)]
+def mapped(descriptor: int, layout: Layout) -> "List[Tuple[np.ndarray[Any, Any], ...]]":
+    """The sets of tensors in a memory; the descriptor stays the caller's and may be closed."""
+    content = mmap.mmap(descriptor, layout.size)
+    begin = 0
+    sets: "List[Tuple[np.ndarray[Any, Any], ...]]" = []
+    for _ in range(layout.slots):
+        tensors = []
+        for spec in layout.specs:
+            tensors.append(np.ndarray(spec.shape, spec.dtype, content, begin))
+            begin += _stride(spec)
+        sets.append(tuple(tensors))
+    return sets
 
 
 def _stride(spec: TensorSpec) -> int:
+    return -(-size_of(spec) // _ALIGNMENT) * _ALIGNMENT
+
+
+def size_of(spec: TensorSpec) -> int:
+    """Bytes of one tensor."""
     size = int(spec.dtype.itemsize)
     for extent in spec.shape:
         size *= int(extent)
-    return -(-size // _ALIGNMENT) * _ALIGNMENT
+    return size
 
 
 def _anonymous() -> int:

@@ -1,19 +1,22 @@
 """Fakes for your tests: they obey the contract of the real session, without an engine or a board."""
 from __future__ import annotations
 
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from ..types import Quantization, Session, TensorSpec
+from ..types import Quantization, Session, TensorSpec, filled
 
 __all__ = ["FakeSession"]
 
 
 class FakeSession(Session):
-    """A session that answers with a function of the input tensor.
+    """A session that answers with a function of the input tensors.
 
-    :param answer: input tensor -> (1, classes) array in the output dtype; without it, class 0 wins
+    :param answer: called with a tensor for each input; gives the (1, classes) array in the output dtype, or a tuple
+        with an array for each output.  Without it, class 0 wins
+    :param input, output: a spec, or several; the output's follows from *answer* if it is left out
+    :param verbs: name -> function, for :meth:`Session.call`
 
     >>> session = FakeSession(lambda tensor: np.array([[0, 200, 40, 16]], np.uint8))
     >>> session.run(np.zeros((1, 224, 224, 3), np.uint8))
@@ -22,23 +25,45 @@ class FakeSession(Session):
 
     def __init__(
         self,
-        answer: Optional[Callable[["np.ndarray[Any, Any]"], "np.ndarray[Any, Any]"]] = None,
+        answer: Optional[Callable[..., Any]] = None,
         *,
-        input: Optional[TensorSpec] = None,
-        output: Optional[TensorSpec] = None,
+        input: Union[TensorSpec, Sequence[TensorSpec], None] = None,
+        output: Union[TensorSpec, Sequence[TensorSpec], None] = None,
         device: str = "cpu",
+        verbs: Optional[Dict[str, Callable[..., Any]]] = None,
     ) -> None:
-        self._answer = answer or (lambda tensor: np.array([[255, 0, 0, 0]], np.uint8))
+        self._answer = answer or (lambda *tensors: np.array([[255, 0, 0, 0]], np.uint8))
+        self._verbs = dict(verbs or {})
         input = input or TensorSpec((1, 224, 224, 3), np.dtype(np.uint8), Quantization(1 / 128, 128))
         if output is None:
-            shape = np.asarray(self._answer(np.zeros(input.shape, input.dtype))).shape
-            output = TensorSpec(shape, np.dtype(np.uint8), Quantization(1 / 256, 0))
+            specs = (input,) if isinstance(input, TensorSpec) else input
+            output = [TensorSpec(array.shape, np.dtype(np.uint8), Quantization(1 / 256, 0))
+                      for array in self._answers([np.zeros(spec.shape, spec.dtype) for spec in specs])]
         self.runs = 0
         super().__init__(input, output, device=device)
 
+    def _answers(self, tensors: "Sequence[np.ndarray[Any, Any]]") -> "Tuple[np.ndarray[Any, Any], ...]":
+        answers = self._answer(*tensors)
+        return tuple(np.asarray(one) for one in (answers if isinstance(answers, tuple) else (answers,)))
+
     def _run(self, tensor: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
         self.runs += 1
-        return np.array(self._answer(tensor), self.output.dtype).reshape(self.output.shape)
+        answer = self._answer(tensor)
+        return np.array(answer[0] if isinstance(answer, tuple) else answer, self.output.dtype).reshape(
+            self.output.shape)
+
+    def _run_all(
+        self,
+        tensors: "Sequence[np.ndarray[Any, Any]]",
+        then: "Optional[Sequence[np.ndarray[Any, Any]]]",
+        into: "Optional[Sequence[np.ndarray[Any, Any]]]",
+    ) -> "Tuple[np.ndarray[Any, Any], ...]":
+        self.runs += 1
+        return filled(into, [np.array(one, spec.dtype).reshape(spec.shape)
+                             for one, spec in zip(self._answers(tensors), self.outputs)])
+
+    def _call(self, verb: str, plain: Dict[str, Any]) -> Any:
+        return self._verbs[verb](**plain) if verb in self._verbs else super()._call(verb, plain)
 
     def _close(self) -> None:
         pass

@@ -22,13 +22,13 @@ _HERE = Path(__file__).resolve().parent
 
 
 def build_driver(library: Union[str, Path]) -> Path:
-    """Compile the simulated libedgetpu with ``cc``.
+    """Compile the simulated libedgetpu with ``cc``, or with the compiler that the environment names in ``CC``.
 
     :param library: the file to write
     :raises EngineNotFound: without a C compiler
-    :raises UsageError: where the package is not a folder (it lies in a zip file), or ``cc`` refuses
+    :raises UsageError: where the package is not a folder (it lies in a zip file), or the compiler refuses
     """
-    compiler = shutil.which("cc") or shutil.which("gcc")
+    compiler = shutil.which(os.environ.get("CC") or "cc") or shutil.which("gcc")
     if compiler is None:
         raise EngineNotFound("no C compiler to build the simulated libedgetpu with; try: sudo apt install gcc")
     done = subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(_HERE / "edgetpu.c"),
@@ -55,9 +55,9 @@ class SimulatedDriver:
     environment variables, so one at a time.
 
     :param devices: what is attached, in the driver's order: "usb", "usb,usb", "pci", "dfu" (a stick before its first
-        use), "busy", "denied", ""
-    :param faults: "KIND:N,…": in the N-th inference "abort", "segv", "hang", "unplug"; in the N-th opening
-        "open-abort", "open-hang", "open-fail"; "KIND:*" every time
+        use), ""; or what does not open: "busy", "denied", "gone", "leaves", "slow", "broken", "corrupt"
+    :param faults: "KIND:N,…": in the N-th inference "abort", "stall", "overflow", "segv", "hang", "unplug"; in the N-th
+        opening "open-abort", "open-hang", "open-fail"; "KIND:*" every time
     :param invoke_ms: how long an inference takes
     :param twin: a plain model whose answers are given instead, for a compiled file of your own
     :raises EngineNotFound: without a C compiler

@@ -1,5 +1,5 @@
 """Small ``.tflite`` files for tests: a classifier of mean colour (classes red, green, blue), plain or "compiled", in
-any dtype and quantization, with or without TFLite metadata.  Pure Python; no engine.
+any dtype and quantization, with or without TFLite metadata; and a network of several tensors.  Pure Python; no engine.
 
 The plain one is a single AVERAGE_POOL_2D over the whole picture, so every engine runs it and its answer can be
 computed by hand: output = mean of the stored input values of each channel.
@@ -11,7 +11,7 @@ import struct
 import zipfile
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-__all__ = ["Numbers", "Scalar", "TYPES", "Table", "colours", "flatbuffer", "metadata", "tensor"]
+__all__ = ["Numbers", "Scalar", "TYPES", "Table", "colours", "flatbuffer", "metadata", "several", "tensor"]
 
 TYPES = {"float32": 0, "int32": 2, "uint8": 3, "int8": 9}
 _SIZES = {"int8": 1, "uint8": 1, "int32": 4, "uint32": 4, "int64": 8, "float32": 4}
@@ -160,3 +160,35 @@ def colours(
             file.writestr("labels.txt", "\n".join(labels) + "\n")
         content = archive.getvalue()
     return content
+
+
+def several(*, rows: int = 4, compiled: bool = False) -> bytes:
+    """A network of three inputs and three outputs, each its own shape and dtype:
+
+    picture uint8 (1, 8, 8, 3) -> means (1, 1, 1, 3), by the accelerator if *compiled*; whole int32 (*rows*, 25) ->
+    itself doubled; real float32 (5,) -> the same without what is negative.
+    """
+    shapes = {"picture": (1, 8, 8, 3), "whole": (rows, 25), "real": (5,), "means": (1, 1, 1, 3), "doubled": (rows, 25),
+              "rectified": (5,)}
+    dtypes = ["uint8", "int32", "float32"] * 2
+    tensors = [tensor(name, shape, dtype, 1 / 255 if dtype == "uint8" else 0.0, 0)
+               for (name, shape), dtype in zip(shapes.items(), dtypes)]
+    if compiled:
+        first = Table({0: Scalar("int8", 32), 1: "edgetpu-custom-op", 3: Scalar("int32", 32)})
+        means = Table({0: Scalar("uint32", 0), 1: Numbers("int32", [0]), 2: Numbers("int32", [3]),
+                       5: Numbers("uint8", b"package")})
+    else:
+        first = Table({0: Scalar("int8", 1), 2: Scalar("int32", 1), 3: Scalar("int32", 1)})
+        pool = Table({0: Scalar("int8", 1), 1: Scalar("int32", 1), 2: Scalar("int32", 1), 3: Scalar("int32", 8),
+                      4: Scalar("int32", 8)})
+        means = Table({0: Scalar("uint32", 0), 1: Numbers("int32", [0]), 2: Numbers("int32", [3]),
+                       3: Scalar("uint8", 5), 4: pool})
+    add = Table({0: Scalar("int8", 0), 2: Scalar("int32", 1), 3: Scalar("int32", 0)})
+    relu = Table({0: Scalar("int8", 19), 2: Scalar("int32", 1), 3: Scalar("int32", 19)})
+    doubled = Table({0: Scalar("uint32", 1), 1: Numbers("int32", [1, 1]), 2: Numbers("int32", [4]),
+                     3: Scalar("uint8", 11), 4: Table({0: Scalar("int8", 0)})})
+    rectified = Table({0: Scalar("uint32", 2), 1: Numbers("int32", [2]), 2: Numbers("int32", [5])})
+    graph = Table({0: tensors, 1: Numbers("int32", [0, 1, 2]), 2: Numbers("int32", [3, 4, 5]),
+                   3: [means, doubled, rectified], 4: "main"})
+    return flatbuffer(Table({0: Scalar("uint32", 3), 1: [first, add, relu], 2: [graph], 3: "several",
+                             4: [Table({})]}), b"TFL3")

@@ -75,7 +75,10 @@ def test_a_32_bit_python_on_a_64_bit_kernel(driver, tmp_path, monkeypatch):
     driver("")
     monkeypatch.setattr(doctor, "narrow_user_land", lambda machine: True)
     check, = found(machine(tmp_path), "python")
-    assert check.status == "warning" and "64-bit system image" in check.command
+    assert check.status == "ok" and "on a 64-bit kernel" in check.cause, "it has an engine"
+    monkeypatch.setattr(doctor, "advice", lambda *facts: "no TFLite runtime is published for it: take another")
+    check, = found(machine(tmp_path), "python")
+    assert check.status == "warning" and "no TFLite runtime" in check.cause and check.command == "take another"
 
 
 @pytest.mark.parametrize("files, status, command", [
@@ -119,8 +122,10 @@ def test_a_classification_on_the_device_is_what_counts(driver, pair, engine, mon
 
 
 @pytest.mark.parametrize("listed, faults, words", [
-    ("", "", "there is no Edge TPU"), ("busy", "", "Resource busy"), ("usb", "abort:3", "USB transfer error"),
-    ("usb", "open-abort:1", "aborted (SIGABRT)"), ("denied", "", "Access denied")])
+    ("", "", "there is no Edge TPU"), ("busy", "", "another process has claimed it"),
+    ("usb", "abort:3", "USB transfer error"),
+    ("usb", "open-abort:1", "aborted (SIGABRT)"), ("denied", "", "this user may not open it"),
+    ("slow", "", "low speed"), ("corrupt", "", "arrived corrupted"), ("gone", "", "pulled out")])
 def test_what_does_not_work_gives_exit_code_1_and_a_reason(driver, pair, any_engine, monkeypatch, capsys, listed,
                                                            faults, words):
     driver(listed)
@@ -128,6 +133,7 @@ def test_what_does_not_work_gives_exit_code_1_and_a_reason(driver, pair, any_eng
     assert main(["doctor", "--model", str(pair)]) == 1
     last = capsys.readouterr().out.split("problem  classification")[1]
     assert words in last and "mend:" in last
+    assert "in the background" not in last and (not listed or "coral-classify doctor" not in last), "this is the doctor"
 
 
 @pytest.mark.parametrize("content, words", [

@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -87,19 +88,55 @@ def test_a_busy_first_device_does_not_fail_while_a_second_is_free(simulated, pai
     monkeypatch.setenv("SIM_DEVICES", "busy,usb")
     with Classifier(pair, device="usb", performance="max") as classifier:
         assert classifier.device == "usb:1"
-    with pytest.raises(DeviceError, match="usb:0 .* in use by another process"):
+    with pytest.raises(DeviceError, match="usb:0 .* another process has claimed it"):
         Classifier(pair, device="usb:0")
 
 
 @pytest.mark.parametrize("state, cause, words", [
-    ("busy", "busy", "Failed to claim interface 0: Resource busy"),
-    ("denied", "no-permission", "Failed to open device: Access denied")])
-def test_the_driver_s_own_words_are_attached(simulated, pair, any_engine, monkeypatch, capfd, state, cause, words):
+    ("busy", "busy", "Deadline exceeded: USB error -6 [ClaimInterface]"),
+    ("denied", "no-permission", "Permission denied: USB error -3 [OpenDevice]"),
+    ("gone", "gone", "Unavailable: USB error -4 [OpenDevice]"),
+    ("leaves", "unplugged", "Unavailable: USB error -4 [ReadRegister32]"),
+    ("slow", "low-speed", "Failed precondition: USB Low speed is not supported"),
+    ("broken", "io-error", "Unknown: USB error -1 [GetDeviceDescriptor]"),
+    ("corrupt", "bad-download", "Data loss: ValidateFirmware")])
+def test_the_driver_s_own_reason_reaches_the_user(simulated, pair, any_engine, monkeypatch, capfd, state, cause, words):
     monkeypatch.setenv("SIM_DEVICES", state)
-    with pytest.raises(DeviceError, match=words) as caught:
+    with pytest.raises(DeviceError) as caught:
         Classifier(pair, device="usb")
-    assert caught.value.cause == cause and "Failed allocating Edge TPU device" in caught.value.evidence
+    assert caught.value.cause == cause and words in str(caught.value) and words in caught.value.evidence
+    assert "of this opening" not in str(caught.value) + caught.value.evidence, "that is chatter"
     assert words not in capfd.readouterr().err
+
+
+def test_the_reason_of_each_device_is_found_among_two_hundred_lines(simulated, pair, any_engine, monkeypatch):
+    monkeypatch.setenv("SIM_DEVICES", "slow,denied,broken,busy")
+    with pytest.raises(DeviceError) as caught:
+        Classifier(pair, device="usb")
+    told = str(caught.value).split("; usb:")
+    assert len(told) == 4
+    for part, words in zip(told, ("USB Low speed", "USB error -3", "USB error -1", "USB error -6")):
+        assert words in part
+    assert caught.value.cause == "low-speed"
+
+
+def test_where_nobody_can_listen_the_driver_s_silence_is_admitted(simulated, pair, any_engine, monkeypatch, capfd):
+    monkeypatch.setenv("SIM_DEVICES", "denied")
+    with pytest.raises(DeviceError, match="the driver gives no reason; coral-classify doctor --device usb:0"):
+        Classifier(pair, device="usb", supervised=False)
+    assert "I driver" not in capfd.readouterr().err
+
+
+def test_the_simulated_driver_takes_the_real_one_s_seconds_at_any_scale(simulated, monkeypatch):
+    monkeypatch.setenv("SIM_SECOND_MS", "4")
+    for state, seconds in (("denied", 25), ("leaves", 8), ("dfu", 4), ("usb", 2), ("slow", 1)):
+        monkeypatch.setenv("SIM_DEVICES", state)
+        start = time.perf_counter()
+        try:
+            edgetpu.open_delegate("usb", Options()).close()
+        except DeviceError:
+            pass
+        assert time.perf_counter() - start >= 0.004 * seconds
 
 
 def test_what_the_driver_said_while_it_opened_is_no_reason_for_a_later_death(simulated, pair, any_engine, monkeypatch,

@@ -29,7 +29,8 @@ def test_an_unknown_engine_is_a_usage_error():
 def test_without_any_engine_the_command_that_brings_one_is_named(monkeypatch):
     monkeypatch.setattr(engine_module, "_MODULES", {"ai-edge-litert": "no_such_module", "tflite-runtime": "nor_this"})
     monkeypatch.setattr(engine_module, "_loaded", {})
-    with pytest.raises(EngineNotFound, match="pip install ai-edge-litert"):
+    monkeypatch.setattr(engine_module, "advice", lambda: "pip install what-fits")
+    with pytest.raises(EngineNotFound, match="pip install what-fits"):
         load_engine()
 
 
@@ -115,9 +116,15 @@ def _failing(stage, ends):
             self.check("allocate")
 
         def get_input_details(self):
-            return [{"index": 0}]
+            return [self.details((1, 8, 8, 3))]
 
-        get_output_details = get_input_details
+        def get_output_details(self):
+            return [self.details((1, 3))]
+
+        @staticmethod
+        def details(shape):
+            return {"index": 0, "shape": np.array(shape), "dtype": np.uint8,
+                    "quantization": (float(np.float32(1 / 255)), 0)}
 
         def set_tensor(self, index, tensor):
             self.check("run")

@@ -49,7 +49,7 @@ def test_parameters_and_macs_are_counted(tmp_path):
 @pytest.mark.parametrize("changes, runs, words", [
     ({"float_middle": True}, 0, "CONV_2D (number 1) and what follows run on the CPU: it is not quantized"),
     ({"second": 47}, 1, "EXP (number 2) and what follows run on the CPU: the compiler does not map it"),
-    ({"second": 200}, 1, "operator 200 (number 2)")])
+    ({"second": 4000}, 1, "operator 4000 (number 2)")])
 def test_what_stops_the_compiler(tmp_path, changes, runs, words):
     report = inspect(written(tmp_path, network(**changes)))
     assert report.on_edgetpu == runs and words in report.stops_at

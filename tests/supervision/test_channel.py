@@ -80,16 +80,25 @@ def test_a_descriptor_arrives_with_its_frame(wires):
 
 
 @given(st.integers(0, 2**64 - 1), st.integers(0, 2**32 - 1))
-def test_a_place_survives_the_wire(memory, slot):
-    assert channel.place_from_payload(channel.place_to_payload(memory, slot)) == (memory, slot)
+def test_places_survive_the_wire(memory, slot):
+    for places in ([], [(memory, slot, 0)], [(memory, slot, 0), (memory, 7, slot)]):
+        assert channel.places_from_payload(channel.places_to_payload(places)) == places
 
 
-def test_an_output_survives_the_wire_and_one_of_another_size_is_refused():
-    spec = TensorSpec((1, 3), np.dtype(np.float32), Quantization(0.0, 0))
-    output = np.array([[1.5, -2.0, 7.25]], np.float32)
-    assert (channel.output_from_payload(output.tobytes(), spec) == output).all()
-    with pytest.raises(EOFError, match="another size"):
-        channel.output_from_payload(output.tobytes()[:-4], spec)
+def test_outputs_survive_the_wire_and_those_of_another_size_are_refused():
+    specs = [TensorSpec(shape, np.dtype(dtype), Quantization(0.0, 0))
+             for shape, dtype in (((3,), "uint8"), ((1, 2), "float32"), ((), "int64"), ((0, 4), "bool"))]
+    outputs = [np.array([1, 2, 255], np.uint8), np.array([[1.5, -2.0]], np.float32), np.array(-7, np.int64),
+               np.zeros((0, 4), bool)]
+    payload = channel.outputs_to_payload(outputs)
+    back = channel.outputs_from_payload(payload, specs)
+    assert len(back) == len(outputs)
+    for output, other in zip(outputs, back):
+        assert other.shape == output.shape and other.dtype == output.dtype and (other == output).all()
+        assert other.flags.writeable and other.flags.aligned
+    for wrong in (payload[:-4], payload + b"1", b""):
+        with pytest.raises(EOFError, match="another size"):
+            channel.outputs_from_payload(wrong, specs)
 
 
 @given(st.text(max_size=50), st.text(max_size=50), st.text(max_size=50))

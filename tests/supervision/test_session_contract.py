@@ -1,4 +1,7 @@
-"""One contract for every session: the fake, the CPU, the supervised child, the (simulated) Edge TPU in both modes."""
+"""One contract for every session: the fake, the CPU, the supervised child, the (simulated) Edge TPU in both modes.
+
+It is asked of a classifier, and of a network of three inputs and outputs of different shapes and dtypes.
+"""
 from __future__ import annotations
 
 import os
@@ -6,45 +9,97 @@ import threading
 
 import numpy as np
 import pytest
-from tflite_writer import colours
+from tflite_writer import colours, several
 
 from coral_classify.engine.runtime import open_session
-from coral_classify.errors import SessionClosed
-from coral_classify.modelfiles.modelfile import read_model
+from coral_classify.errors import SessionClosed, UsageError
+from coral_classify.modelfiles.modelfile import read_model, read_network
 from coral_classify.supervision.supervised import SupervisedSession
 from coral_classify.testing import FakeSession
 from coral_classify.types import Quantization, Session, TensorSpec
 
+KINDS = ["fake", "cpu", "supervised cpu", "edgetpu", "supervised edgetpu"]
 COLOURS = TensorSpec((1, 8, 8, 3), np.dtype(np.uint8), Quantization(float(np.float32(1 / 255)), 0))
+EXACT = Quantization(0.0, 0)
+SEVERAL = (COLOURS, TensorSpec((4, 25), np.dtype(np.int32), EXACT), TensorSpec((5,), np.dtype(np.float32), EXACT))
 
 
 def means(tensor):
     return np.rint(tensor.reshape(-1, 3).mean(axis=0)).astype(np.uint8)[None]
 
 
-@pytest.fixture(params=["fake", "cpu", "supervised cpu", "edgetpu", "supervised edgetpu"])
+def opened(kind, plain, compiled, read, request, monkeypatch):
+    """A session of one of the real kinds on the files."""
+    request.getfixturevalue("any_engine")
+    if "edgetpu" in kind:
+        monkeypatch.setenv("CORAL_CLASSIFY_LIBEDGETPU", str(request.getfixturevalue("simulated_library")))
+        monkeypatch.setenv("SIM_ABI", "old")
+    if kind == "cpu":
+        return open_session(read(plain))
+    if kind == "edgetpu":
+        return open_session(read(compiled), device="usb:0")
+    any_network = read is read_network
+    if kind == "supervised cpu":
+        return SupervisedSession.open(str(plain), "cpu", any_network=any_network)
+    return SupervisedSession.open(str(compiled), "usb:0", twin=str(plain), any_network=any_network)
+
+
+@pytest.fixture(params=KINDS)
 def session(request, tmp_path, monkeypatch):
     plain, compiled = tmp_path / "m.tflite", tmp_path / "m_edgetpu.tflite"
     plain.write_bytes(colours())
     compiled.write_bytes(colours(compiled=True))
-    if request.param != "fake":
-        request.getfixturevalue("any_engine")
-    if "edgetpu" in request.param:
-        monkeypatch.setenv("CORAL_CLASSIFY_LIBEDGETPU", str(request.getfixturevalue("simulated_library")))
-        monkeypatch.setenv("SIM_ABI", "old")
     made: Session
     if request.param == "fake":
         made = FakeSession(means, input=COLOURS)
-    elif request.param == "cpu":
-        made = open_session(read_model(plain))
-    elif request.param == "edgetpu":
-        made = open_session(read_model(compiled), device="usb:0")
-    elif request.param == "supervised cpu":
-        made = SupervisedSession.open(str(plain), "cpu")
     else:
-        made = SupervisedSession.open(str(compiled), "usb:0", twin=str(plain))
+        made = opened(request.param, plain, compiled, read_model, request, monkeypatch)
     yield made
     made.close()
+
+
+@pytest.fixture(params=KINDS)
+def network(request, tmp_path, monkeypatch):
+    with _network(request.param, 4, request, tmp_path, monkeypatch) as made:
+        yield made
+
+
+@pytest.fixture(params=[(kind, rows) for kind in KINDS for rows in (4, 1200)],
+                ids=lambda pair: "%s, %s outputs" % (pair[0], "small" if pair[1] == 4 else "large"))
+def sized_network(request, tmp_path, monkeypatch):
+    """The large output has 120 kB: too much for a message."""
+    with _network(*request.param, request, tmp_path, monkeypatch) as made:
+        yield made
+
+
+def _network(kind, rows, request, tmp_path, monkeypatch):
+    if kind == "fake":
+        specs = [SEVERAL[0], SEVERAL[1]._replace(shape=(rows, 25)), SEVERAL[2]]
+        return FakeSession(answers, input=specs, output=[SEVERAL[0]._replace(shape=(1, 1, 1, 3))] + specs[1:],
+                           verbs={"tensors": lambda: {"inputs": [{}] * 3, "outputs": [{}] * 3}})
+    plain, compiled = tmp_path / "several.tflite", tmp_path / "several_edgetpu.tflite"
+    plain.write_bytes(several(rows=rows))
+    compiled.write_bytes(several(rows=rows, compiled=True))
+    return opened(kind, plain, compiled, read_network, request, monkeypatch)
+
+
+def answers(image, whole, real):
+    return means(image)[:, None, None], 2 * whole, np.maximum(real, 0)
+
+
+def questions(session, seed=0):
+    """A tensor for each input."""
+    random = np.random.RandomState(seed)
+    return (picture(seed), random.randint(-1000, 1000, session.inputs[1].shape).astype(np.int32),
+            random.uniform(-1, 1, 5).astype(np.float32))
+
+
+def check(outputs, asked):
+    found, expected = list(outputs), answers(*asked)
+    assert [array.shape for array in found] == [array.shape for array in expected]
+    assert [array.dtype for array in found] == [np.uint8, np.int32, np.float32]
+    assert np.abs(found[0].astype(int) - expected[0]).max() <= 1
+    assert (found[1] == expected[1]).all() and (found[2] == expected[2]).all()
 
 
 def picture(seed=0):
@@ -154,3 +209,147 @@ def test_with_closes_it(session):
     with session as same:
         assert same is session
     assert session.closed
+
+
+def test_a_classifier_is_the_case_of_one_and_one(session):
+    assert session.inputs == (session.input,) and session.outputs == (session.output,)
+    (output,) = session.run_all([picture(3)])
+    assert (output == session.run(picture(3))).all()
+    ((tensor,),) = session.input_sets(1)
+    tensor[...] = picture(4)
+    assert (session.run_all((tensor,))[0] == session.run(picture(4))).all()
+
+
+def test_a_network_says_what_it_takes_and_gives(network):
+    assert [(spec.shape, spec.dtype) for spec in network.inputs] == [(spec.shape, spec.dtype) for spec in SEVERAL]
+    assert [spec.shape for spec in network.outputs] == [(1, 1, 1, 3), (4, 25), (5,)]
+    assert network.input == network.inputs[0] and network.output == network.outputs[0]
+    assert network.outputs[0].quantization.zero_point == 0 and network.outputs[1].quantization == EXACT
+    assert abs(network.outputs[0].quantization.scale - 1 / 255) < 1e-6
+
+
+def test_a_network_answers_with_every_output(sized_network):
+    network = sized_network
+    kept = []
+    for seed in range(4):
+        asked = questions(network, seed)
+        kept.append((network.run_all(asked), asked))
+    for outputs, asked in kept:     # copies that stay
+        check(outputs, asked)
+
+
+def test_tensors_that_do_not_fit_a_network_are_refused(network):
+    good = questions(network)
+    with pytest.raises(ValueError, match="takes 3 tensors, got 2"):
+        network.run_all(good[:2])
+    with pytest.raises(ValueError, match=r"takes int32 \(4, 25\) at input 1, got float32 \(4, 25\)"):
+        network.run_all((good[0], good[1].astype(np.float32), good[2]))
+    with pytest.raises(ValueError, match="takes float32 .* at input 2"):
+        network.run_all(good, then=good[:2] + (np.zeros(6, np.float32),))
+    with pytest.raises(ValueError, match="gives 3 tensors, got 1"):
+        network.run_all(good, into=[np.zeros((1, 1, 1, 3), np.uint8)])
+    with pytest.raises(ValueError, match="3 inputs and 3 outputs; use run_all"):
+        network.run(good[0])
+    with pytest.raises(ValueError, match="use input_sets"):
+        network.input_tensors(1)
+
+
+def test_views_of_a_networks_own_tensors_show_the_latest_answer(sized_network):
+    network = sized_network
+    (into,), sets = network.output_sets(1), network.input_sets(2)
+    views = [array[...] for array in into]
+    for seed in range(4):
+        asked = questions(network, seed)
+        for tensor, value in zip(sets[seed % 2], asked):
+            tensor[...] = value
+        given = network.run_all(sets[seed % 2], into=into)
+        assert all(one is other for one, other in zip(given, into))
+        check(views, asked)
+    mixed = (sets[0][0], questions(network, 9)[1], sets[1][2])      # some its own, some from elsewhere
+    check(network.run_all(mixed, into=[np.array(array) for array in into]), mixed)
+    check(network.run_all(mixed), mixed)
+
+
+def test_a_network_may_be_told_the_next_tensors(sized_network):
+    network = sized_network
+    sets = network.input_sets(3)
+    for seed, tensors in enumerate(sets):
+        for tensor, value in zip(tensors, questions(network, seed)):
+            tensor[...] = value
+    (into,) = network.output_sets(1)
+    kept = []
+    for number, then, places in [(0, 1, None), (1, 2, None), (2, 0, into), (0, 1, into), (2, 1, None), (1, None, into)]:
+        outputs = network.run_all(sets[number], None if then is None else sets[then], into=places)
+        check(outputs, questions(network, number))
+        if places is None:
+            kept.append((outputs, number))
+    for outputs, number in kept:
+        check(outputs, questions(network, number))
+
+
+def test_what_else_a_session_offers_is_asked_by_name(network):
+    told = network.call("tensors")
+    assert len(told["inputs"]) == len(told["outputs"]) == 3
+    asked = questions(network)
+    (into,), (tensors,) = network.output_sets(1), network.input_sets(1)
+    for tensor, value in zip(tensors, asked):
+        tensor[...] = value
+    check(network.run_all(asked, tensors), asked)
+    assert network.call("tensors") == told      # while one is announced
+    check(network.run_all(tensors, into=into), asked)
+    with pytest.raises(UsageError, match="offers nothing named 'coffee'"):
+        network.call("coffee", milk=True)
+    check(network.run_all(asked), asked)
+    network.close()
+    with pytest.raises(SessionClosed):
+        network.call("tensors")
+    with pytest.raises(SessionClosed):
+        network.run_all(asked)
+
+
+def test_an_engine_tells_everything_of_its_tensors(tmp_path, engine):
+    path = tmp_path / "several.tflite"
+    path.write_bytes(several())
+    with open_session(read_network(path), engine=engine) as session:
+        told = session.call("tensors")
+    assert [one["name"] for one in told["inputs"] + told["outputs"]] == [
+        "picture", "whole", "real", "means", "doubled", "rectified"]
+    assert [one["dtype"] for one in told["outputs"]] == ["uint8", "int32", "float32"]
+    assert told["inputs"][1]["shape"] == [4, 25] and len(told["inputs"][0]["quantization_parameters"]["scales"]) == 1
+
+
+class Older(Session):
+    """As users wrote theirs when a session had one input and one output."""
+
+    def __init__(self, input, output):
+        super().__init__(input, output, device="cpu")
+
+    def _run(self, tensor):
+        return means(tensor)
+
+    def _close(self):
+        pass
+
+
+def test_a_session_that_knows_one_tensor_only_obeys_all_of_the_contract():
+    session = Older(COLOURS, COLOURS._replace(shape=(1, 3)))
+    expected = means(picture(1))
+    assert (session.run(picture(1)) == expected).all()
+    assert (session.run(picture(1), picture(2)) == expected).all()
+    assert (session.run_all([picture(1)])[0] == expected).all()
+    into = np.zeros((1, 3), np.uint8)
+    assert session.run_all([picture(1)], [picture(2)], into=[into])[0] is into and (into == expected).all()
+    with pytest.raises(UsageError, match="a Older offers nothing"):
+        session.call("tensors")
+
+
+def test_a_session_without_tensors_or_work_is_a_mistake():
+    with pytest.raises(ValueError, match="at least one input and one output, got 1 and 0"):
+        FakeSession(input=COLOURS, output=[])
+
+    class Idle(Session):
+        def _close(self):
+            pass
+
+    with pytest.raises(TypeError, match="neither _run nor _run_all"):
+        Idle(COLOURS, COLOURS, device="cpu")

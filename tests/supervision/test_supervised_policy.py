@@ -20,10 +20,10 @@ FINE, DIES, HANGS, REFUSES = "fine", "dies", "hangs", "refuses"
 
 class MemoryChild:
     def __init__(self, keeper):
-        self.keeper, self.device, self.input, self.output = keeper, keeper.name, INPUT, OUTPUT
+        self.keeper, self.device, self.inputs, self.outputs = keeper, keeper.name, (INPUT,), (OUTPUT,)
         self.requests, self.proven, self.lost = 0, False, False
 
-    def request(self, tensor, timeout_s, then=None):
+    def request(self, tensors, timeout_s, then=None, into=None):
         assert not self.lost, "a child that was reported is asked again"
         self.requests += 1
         what = next(self.keeper.runs, FINE)
@@ -33,8 +33,9 @@ class MemoryChild:
             raise ChildHung()
         if what == REFUSES:
             raise EngineError("invoke failed")
+        (tensor,) = tensors
         self.keeper.answered.append(worker_factories.number(tensor))
-        return worker_factories.answer_to(worker_factories.number(tensor))
+        return (worker_factories.answer_to(worker_factories.number(tensor)),)
 
 
 class MemoryKeeper:
