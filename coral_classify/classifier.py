@@ -21,6 +21,7 @@ from typing import (
 
 from .answers import among, ranked, real_features
 from .edgetpu import Options
+from .engine import AdoptedSession, is_interpreter
 from .errors import ModelError, UsageError
 from .modelfiles import labels_for, named_labels, passports, read_model
 from .pictures import (
@@ -35,12 +36,15 @@ from .pictures import (
     limits,
     name_of,
     prepare,
+    view_of,
 )
 from .placement import Supervision, find_model, open_features, open_first
 from .types import Inferred, Prediction, Preprocessing, Ready, Result, Session, TensorSpec, Wanted
 
 if TYPE_CHECKING:
     import numpy as np
+
+    Interpreter = Any       # of whichever runtime
 
     from .events import Event
 
@@ -59,7 +63,7 @@ class Classifier:
 
     def __init__(
         self,
-        model: Union[str, "os.PathLike[str]", Session, None] = None,
+        model: Union[str, "os.PathLike[str]", Session, "Interpreter", None] = None,
         *,
         labels: Union[str, "os.PathLike[str]", Sequence[str], None] = None,
         device: str = "auto",
@@ -80,7 +84,8 @@ class Classifier:
     ) -> None:
         """
         :param model: path of a ``.tflite``, the bare name of one in the package's or the user's models folder,
-            the name of a published model that was pulled, or an open session; None for the package's own model
+            the name of a published model that was pulled, or an open session; None for the package's own model.
+            A TFLite ``Interpreter``, PyCoral's say, is a model, too
         :param labels: path or bare name of a label file, or the names themselves; None: those that the model
             file or its passport carries, else ids
         :param device: "auto", "cpu", or an Edge TPU: "usb", "usb:N", "pci", "pci:N", ":N"
@@ -111,6 +116,8 @@ class Classifier:
         self._open_features: Optional[Callable[[], Session]] = None
         self._limits = limits(max_pixels, max_picture_bytes)
         options = Options(performance, usb_always_dfu, usb_max_bulk_in_queue_length).check()
+        if is_interpreter(model):
+            model = AdoptedSession(model)
         if isinstance(model, Session):
             self._session, file, passport = model, None, None
             self.model = "<%s>" % type(model).__name__
@@ -128,6 +135,9 @@ class Classifier:
                     asked.path, passport.title, passport.name.replace("-embedding", ""))
             # Nothing that can be wrong with labels or numbers should wait for a device to open.
             names = labels_for(asked, passport, labels)
+            if names is None and passport is None and asked.features:
+                raise ModelError("model %s: gives features, not classes (%s); use a classifier, or, if these are "
+                                 "classes, name them with --labels (labels= in Python)" % (asked.path, asked.features))
             choose(asked.input, caller=(mean, std))
             watch = Supervision(supervised, deadline_ms, on_device_loss, on_event)
             self._session, file, self.device_reason = open_first(asked, device, engine, threads, options, watch)
@@ -297,8 +307,13 @@ class Classifier:
         :raises EngineError, DeviceError, SessionClosed:
         """
         started = time.perf_counter()
-        output = self._session.run(ready.tensor) if then is None else self._session.run(ready.tensor, then.tensor)
-        return Inferred(output, self._session.answer, (time.perf_counter() - started) * 1e3)
+        rule = self._sure
+        # With other views to ask for, the next run is not that of the next picture.
+        output = (self._session.run(ready.tensor) if then is None or rule is not None and rule.views
+                  else self._session.run(ready.tensor, then.tensor))
+        answer = self._session.answer
+        sure = None if rule is None else self._is_sure(rule, ready, output)
+        return Inferred(output, answer, (time.perf_counter() - started) * 1e3, sure)
 
     def result(self, image: Picture, ready: Ready, inferred: Inferred, wanted: Wanted) -> Result:
         """The third step: the output, ranked and named."""
@@ -313,7 +328,7 @@ class Classifier:
             preprocess_ms=ready.preprocess_ms,
             inference_ms=inferred.inference_ms,
             recovered=inferred.answer.recovered,
-            sure=None if self._sure is None else self._is_sure(self._sure, inferred.output, best),
+            sure=None if inferred.sure is None else inferred.sure and self._is_shown(inferred.output, best),
             preprocessing=ready.preprocessing,
         )
 
@@ -321,11 +336,20 @@ class Classifier:
         """The result for a picture that could not be classified."""
         return Result(name_of(image), self.model, self.device, self.device_reason, (), 0.0, 0.0, error=str(exc))
 
-    def _is_sure(self, rule: passports.Sure, output: "np.ndarray[Any, Any]", shown: List[Tuple[int, float]]) -> bool:
-        """Whether the best answer of all classes is one to rely on, and is what the caller sees."""
-        best = ranked(output, self._session.output.quantization, k=2)
-        return (bool(shown) and shown[0][0] == best[0][0]
-                and rule.holds([(self._label(i), score) for i, score in best]))
+    def _is_sure(self, rule: passports.Sure, ready: Ready, output: "np.ndarray[Any, Any]") -> bool:
+        """Whether the best answer of all classes is one to rely on: the other views are asked only if it may be."""
+        best = self._best(output)
+        if not rule.holds([(self._label(i), score) for i, score in best]):
+            return False
+        views = (self._best(self._session.run(view_of(ready.tensor, view)))[0] for view in rule.views)
+        return all(first == best[0][0] and score >= rule.min_score for first, score in views)
+
+    def _best(self, output: "np.ndarray[Any, Any]") -> List[Tuple[int, float]]:
+        return ranked(output, self._session.output.quantization, k=2)
+
+    def _is_shown(self, output: "np.ndarray[Any, Any]", shown: List[Tuple[int, float]]) -> bool:
+        """Whether the best of all classes is the best that the caller sees."""
+        return bool(shown) and shown[0][0] == self._best(output)[0][0]
 
     def close(self) -> None:
         """Release the model and the device.  May be called twice."""

@@ -104,8 +104,8 @@ def guarded(args: argparse.Namespace, work: "Callable[[Union[Classifier, Pool], 
     logger.addHandler(handler)
     # A device that is lost, and one that is back: one line each.
     logging.getLogger("coral_classify.supervised").setLevel(logging.INFO)
-    # Pillow warns of large pictures on two lines; those too large to be safe are an error of their own.
-    warnings.filterwarnings("ignore", "Image size .* exceeds limit")
+    # Pillow warns of large and of damaged pictures on two lines; those that cannot be used are an error of their own.
+    warnings.filterwarnings("ignore", module=r"PIL\b")
     try:
         if args.decoders is not None and args.decoders < 1:
             raise UsageError("--decoders must be at least 1, got %d" % args.decoders)

@@ -22,9 +22,11 @@ from .driver import (
     talk,
     version,
 )
+from .driver import list_devices as driver_devices
 from .system import System, narrow_user_land
 from .words import being_opened, worth_quoting
 
-__all__ = ["AcceleratorRecord", "Delegate", "Device", "Options", "System", "being_opened", "check_library", "close_at_exit", "library",
-           "library_name", "list_devices", "match", "narrow_user_land", "open_delegate", "reasons", "sensible", "talk",
-           "version", "worth_quoting"]
+__all__ = ["AcceleratorRecord", "Delegate", "Device", "Options", "System", "being_opened", "check_library",
+           "close_at_exit", "driver_devices", "library", "library_name", "list_devices", "match", "narrow_user_land",
+           "open_delegate",
+           "reasons", "sensible", "talk", "version", "worth_quoting"]

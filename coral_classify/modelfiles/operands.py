@@ -133,12 +133,12 @@ def check(who: str, name: str, operator: Table, inputs: Sequence[Optional[Operan
                 raise ModelError("%s has the impossible option %d; the file is damaged"
                                  % (who, options.scalar(field, "int8")))
     _check_part(who, name, inputs, options)
-    _check_result(who, name, inputs, outputs[0])
     for place, role in _CONSTANTS.get(name, ()):
         operand = inputs[place] if place < len(inputs) else None
         if operand is not None and operand.content is not None:
             axis = options.scalar(0, "int32") if options is not None and role == "places" else 0
             _check_values(who, role, _numbers(operand), subject.shape, rank + (name == "EXPAND_DIMS"), axis)
+    _check_result(who, name, inputs, outputs[0])
 
 
 def _numbers(operand: Operand) -> Tuple[int, ...]:

@@ -168,7 +168,7 @@ def test_a_hang_at_opening_ends_on_the_twin(stick, pair, engine, pictures, monke
     start = Keeper.__init__
 
     def impatient(self, name, *args, limits, **more):      # with the device; the twin may take its time
-        start(self, name, *args, limits=limits if name == "cpu" else limits._replace(open_s=1.0), **more)
+        start(self, name, *args, limits=limits if name == "cpu" else limits._replace(open_s=1.0, trial_s=0.0), **more)
     monkeypatch.setattr(Keeper, "__init__", impatient)
     events = []
     with opened(pair, engine, events) as classifier:
