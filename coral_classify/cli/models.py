@@ -83,7 +83,7 @@ def _list() -> int:
 
 def _pull(names: List[str], source: Optional[str]) -> int:
     from ..errors import ZooError
-    from ..zoo import by_name, files_of, pull
+    from ..zoo import by_name, files_of, pull, shown
 
     code = 0
     for name in names:
@@ -98,7 +98,7 @@ def _pull(names: List[str], source: Optional[str]) -> int:
         for wanted in files_of(passport):
             if wanted in missing:
                 print("coral-classify: %s is not in %s; without it %s runs on %s" % (
-                    wanted.name, source, name, "the CPU only" if wanted.name.endswith("_edgetpu.tflite")
+                    wanted.name, shown(source), name, "the CPU only" if wanted.name.endswith("_edgetpu.tflite")
                     else "an Edge TPU only" if wanted.kind == "models" else "without class names"), file=sys.stderr)
             elif wanted.target.exists():
                 print("%s: %s" % (name, wanted.target))

@@ -23,8 +23,8 @@ from .driver import (
     version,
 )
 from .system import System, narrow_user_land
-from .words import worth_quoting
+from .words import being_opened, worth_quoting
 
-__all__ = ["AcceleratorRecord", "Delegate", "Device", "Options", "System", "check_library", "close_at_exit", "library",
+__all__ = ["AcceleratorRecord", "Delegate", "Device", "Options", "System", "being_opened", "check_library", "close_at_exit", "library",
            "library_name", "list_devices", "match", "narrow_user_land", "open_delegate", "reasons", "sensible", "talk",
            "version", "worth_quoting"]

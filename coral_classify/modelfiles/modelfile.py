@@ -15,6 +15,7 @@ from typing import Any, Callable, List, NamedTuple, Optional, Tuple, TypeVar, Un
 import numpy as np
 
 from ..errors import ModelError
+from ..reading import open_regular, read_all, why
 from ..types import Quantization, TensorSpec
 from . import structure
 from .flatbuffer import Table, root
@@ -83,7 +84,7 @@ def read_network(path: Union[str, "os.PathLike[str]"]) -> NetworkFile:
 
 def _read(path: Path, parse: Callable[[Any, Path, int], Read]) -> Read:
     try:
-        with open(str(path), "rb") as file:
+        with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
             if size == 0:
                 raise ModelError("the file is empty; copy or download it again")
@@ -93,8 +94,10 @@ def _read(path: Path, parse: Callable[[Any, Path, int], Read]) -> Read:
         raise ModelError("model %s: %s" % (path, exc)) from exc
     except FileNotFoundError as exc:
         raise ModelError("model %s: no such file" % path) from exc
-    except (OSError, ValueError) as exc:
-        raise ModelError("model %s: cannot be read: %s" % (path, getattr(exc, "strerror", None) or exc)) from exc
+    except OSError as exc:
+        raise ModelError("model %s: %s" % (path, why(exc))) from exc
+    except ValueError as exc:       # a name that cannot be one
+        raise ModelError("model %s: cannot be read: %s" % (path, exc)) from exc
 
 
 def _parse_network(buffer: Any, path: Path, size: int) -> NetworkFile:
@@ -218,8 +221,8 @@ def _labels(graph: Table, path: Path) -> Optional[Tuple[str, ...]]:
     try:
         with zipfile.ZipFile(str(path)) as archive:
             for name in names:
-                if archive.getinfo(name).file_size <= _LABELS_LIMIT:
-                    return parse_labels(archive.read(name), source="%s in %s" % (name, path))
+                with archive.open(name) as file:        # what it says of its size need not be true
+                    return parse_labels(read_all(file, _LABELS_LIMIT), source="%s in %s" % (name, path))
     except Exception:   # a damaged archive raises zipfile's, zlib's and struct's errors, EOFError and more
         pass
     return None

@@ -12,12 +12,14 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
-from ..locations import home, package_folder
+from ..locations import package_folder
+from ..reading import open_regular
+from .ownpassports import NAME, entries, own_file
 
-__all__ = ["EMBEDDED", "INSIDE", "Passport", "Sure", "address", "by_blob", "by_file", "embedded", "embedded_name",
-           "git_blob_id", "inside", "known", "label_pin", "load_manifest", "own", "own_file"]
+__all__ = ["EMBEDDED", "INSIDE", "NAME", "Passport", "Sure", "address", "by_blob", "by_file", "embedded",
+           "embedded_name", "git_blob_id", "inside", "known", "label_pin", "load_manifest", "own", "own_file"]
 
 INSIDE = "coral_classify.json"      # passport of a model of own classes, in the zip behind it
 EMBEDDED = "everyday_objects"       # stem of the files of the model that the package carries
@@ -107,27 +109,9 @@ def embedded_name() -> str:
     return EMBEDDED.replace("_", "-")
 
 
-def own_file(name: str) -> Path:
-    """Where the passport of a model of the user's own lies."""
-    return home() / "passports" / (name + ".json")
-
-
 def own() -> Tuple[Passport, ...]:
-    """The passports of the models that the user added, by name.  A file that cannot be read is left out."""
-    found = []
-    for path in _own_files():
-        try:
-            found.append(_passport(dict(json.loads(path.read_text(encoding="utf-8")), own=True)))
-        except (OSError, ValueError, TypeError):
-            continue
-    return tuple(found)
-
-
-def _own_files() -> List[Path]:
-    try:
-        return sorted(own_file("x").parent.glob("*.json"))
-    except OSError:     # a home that may not be entered
-        return []
+    """The passports of the models that the user added, by name.  A file that can be none is left out."""
+    return tuple(_passport(dict(entry, own=True)) for entry in entries())
 
 
 def known() -> Tuple[Passport, ...]:
@@ -159,7 +143,7 @@ def label_pin(passport: Passport) -> Optional[Dict[str, Any]]:
 
 def git_blob_id(path: Path) -> str:
     """Git's id of a file's content, which pins its bytes: ``sha1("blob " + length + NUL + content)``."""
-    with open(str(path), "rb") as file:
+    with open_regular(path) as file:
         digest = hashlib.sha1(b"blob %d\0" % os.fstat(file.fileno()).st_size)
         for block in iter(lambda: file.read(1 << 20), b""):
             digest.update(block)

@@ -6,6 +6,7 @@ Knows threads and queues.  What is done to a picture, and on what, is the busine
 from __future__ import annotations
 
 import functools
+import os
 import threading
 import time
 from collections import deque
@@ -92,10 +93,14 @@ class _Stream:
         # Where there is an Edge TPU, its tensors: what a process shares with another serves within a process, too.
         giver = next((c for c in self._classifiers if c.device != "cpu"), self._classifiers[0])
         self._traffic.free = giver.input_tensors(self._size)
+        owner = os.getpid()
         try:
             for thread in threads:
                 thread.start()
             while True:
+                if os.getpid() != owner:    # no thread came along through fork(), and any lock may be held for ever
+                    raise SessionClosed("this stream belongs to process %d and cannot be used after a fork (process "
+                                        "%d); make one in the process that uses it" % (owner, os.getpid()))
                 self._read()
                 if not self._window:
                     if self._pictures is None:
@@ -109,7 +114,8 @@ class _Stream:
                     yield self._result(item)
                     del item
         finally:
-            self._end(threads)
+            if os.getpid() == owner:
+                self._end(threads)
         if self._trouble is not None:
             raise self._trouble
 

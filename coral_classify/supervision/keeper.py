@@ -17,7 +17,7 @@ import weakref
 from collections import deque
 from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional
 
-from ..edgetpu import reasons, worth_quoting
+from ..edgetpu import being_opened, reasons, worth_quoting
 from ..errors import CoralClassifyError, DeadlineExceeded, DeviceError, DeviceLost
 from ..events import Event
 from .childprocess import Child, ChildDied
@@ -60,7 +60,7 @@ class Keeper:
         limits: Limits,
         tell: Callable[[Event], None],
     ) -> None:
-        self.name = name
+        self.name = "the Edge TPU" if name == "auto" else name
         self._device = name  # as it was asked for
         self.losses = 0  # how often it failed at work, or at its first opening
         self.child: Optional[Child] = None  # ready to be asked; None while away
@@ -235,7 +235,7 @@ class Keeper:
             self._dying = True
         trouble = self._accused or self._cause_of_death(child, "during work")
         child.bury()
-        decision = self._health.failed(time.monotonic())
+        decision = self._health.failed(time.monotonic(), child.answers)
         self.losses += 1
         self._tell_loss(trouble, decision)
         self._set_away(trouble)
@@ -255,6 +255,7 @@ class Keeper:
         while not self._stopping:
             left = end - time.monotonic()
             if left <= 0:
+                self._name_what_was_meant(child)
                 return DeadlineExceeded(
                     "opening %s took longer than %.0f s%s" % (self.name, self._limits.open_s, _quote(child)),
                     cause="hang",
@@ -328,8 +329,13 @@ class Keeper:
             self._settled = True
             self._changed.notify_all()
 
+    def _name_what_was_meant(self, child: Child) -> None:
+        """"auto" and "usb" are nobody's name: that of the device which was being opened tells more."""
+        self.name = being_opened(child.said()) or self.name
+
     def _cause_of_death(self, child: Child, when: str) -> DeviceLost:
         way_out = _way_out(child.bury())
+        self._name_what_was_meant(child)
         holds = "runs the engine" if self.name == "cpu" else "holds " + self.name
         return reasons.death("the process that %s %s %s" % (holds, way_out, when), child.said())
 

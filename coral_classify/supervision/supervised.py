@@ -390,7 +390,7 @@ class SupervisedSession(Session):
         if not isinstance(trouble, DeviceError):
             return trouble or DeviceError(text)
         mend = reasons.MENDS.get(trouble.cause)
-        hint = "%sit is tried again in the background" % (mend + "; " if mend and mend not in text else "")
+        hint = (mend + "; " if mend and mend not in text else "") + reasons.TRIED_AGAIN
         if not self._can_fail_over() and self._policy != "raise":
             hint += "; a CPU twin of the model beside it would have answered"
         return type(trouble)("%s; %s" % (text, hint), cause=trouble.cause, evidence=trouble.evidence)

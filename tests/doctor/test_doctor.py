@@ -133,6 +133,7 @@ def test_what_does_not_work_gives_exit_code_1_and_a_reason(driver, pair, any_eng
     assert main(["doctor", "--model", str(pair)]) == 1
     last = capsys.readouterr().out.split("problem  classification")[1]
     assert words in last and "mend:" in last
+    assert "in the background" not in last and (not listed or "coral-classify doctor" not in last), "this is the doctor"
 
 
 @pytest.mark.parametrize("content, words", [

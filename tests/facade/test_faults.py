@@ -79,6 +79,18 @@ def test_a_thousand_pictures_survive(kind, when, stick, pair, engine, pictures):
     assert words.get(kind, "SIGABRT") in events[0].message
 
 
+@pytest.mark.parametrize("fault, device", [("open-abort:1", "usb:0"), ("abort:1", "usb:1")])
+def test_messages_name_the_device_that_was_meant(fault, device, stick, pair, any_engine, pictures):
+    stick(devices="busy,usb", faults=fault)
+    events = []
+    with Classifier(pair, on_event=events.append) as classifier:
+        result = classifier.classify(pictures[0][0])
+        assert wait_until(lambda: any(event.kind == "back" for event in events))
+    assert result.device == "usb:1" or result.device_reason.startswith("%s is away" % device)
+    assert [event.message.split(" lost")[0] for event in events if event.kind == "lost"] == [device]
+    assert not [event for event in events if "auto" in event.message + str(event.device)]
+
+
 @pytest.mark.parametrize("kind", ["abort", "hang", "unplug"])
 def test_retry_waits_for_the_device_and_uses_nothing_else(kind, stick, pair, engine, pictures):
     number = RANDOM.randint(1, 900)
@@ -163,7 +175,7 @@ def test_a_hang_at_opening_ends_on_the_twin(stick, pair, engine, pictures, monke
         results = list(classifier.stream(pictures[0]))
     check(results, pictures[1])
     assert {result.device for result in results} == {"cpu"}
-    assert "opening usb took longer than 1 s" in events[0].message
+    assert "opening usb:0 took longer than 1 s" in events[0].message
     assert Limits().open_s > 25, "the driver itself gives up after 25 s, with a reason"
 
 
