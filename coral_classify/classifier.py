@@ -120,6 +120,9 @@ class Classifier:
             passport = passports.by_file(asked.path)
             if passport is None and asked.labels is not None:
                 passport = passports.inside(asked.path)
+            warning = passports.changed(model, asked.path, passport)
+            if warning:
+                _log.warning("%s", warning)
             if passport is not None and passport.kind != "classification":
                 self._refusal = "model %s: is %s, which gives features, not classes; use embed(), or the model %s" % (
                     asked.path, passport.title, passport.name.replace("-embedding", ""))
