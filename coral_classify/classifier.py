@@ -3,26 +3,15 @@ from __future__ import annotations
 
 import functools
 import logging
-import numbers
 import os
 import time
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Callable,
-    Iterable,
-    Iterator,
-    List,
-    Optional,
-    Sequence,
-    Tuple,
-    Union,
-)
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
+from . import arguments
 from .answers import among, ranked, real_features
 from .edgetpu import Options
 from .engine import AdoptedSession, is_interpreter
-from .errors import ModelError, UsageError
+from .errors import ModelError
 from .modelfiles import labels_for, named_labels, passports, read_model
 from .pictures import (
     FITS,
@@ -38,7 +27,7 @@ from .pictures import (
     prepare,
     view_of,
 )
-from .placement import Supervision, find_model, open_features, open_first
+from .placement import Supervision, checked_place, find_model, open_features, open_first
 from .types import Inferred, Prediction, Preprocessing, Ready, Result, Session, TensorSpec, Wanted
 
 if TYPE_CHECKING:
@@ -108,9 +97,13 @@ class Classifier:
             thread of the session's
         :raises UsageError, ModelError, LabelsError, EngineError, DeviceError:
         """
-        if fit not in FITS:
-            raise UsageError("fit must be one of %s, got %r" % (", ".join(FITS), fit))
-        self._fit = fit
+        if not (model is None or isinstance(model, Session) or is_interpreter(model)):
+            arguments.file("model", model, "the path or the name of a model, or an open session")
+        labels = arguments.labels(labels)
+        mean, std = arguments.channels("mean", mean), arguments.channels("std", std)
+        threads = checked_place(device, engine, threads)
+        watch = Supervision(supervised, deadline_ms, on_device_loss, on_event).check()
+        self._fit = arguments.choice("fit", fit, FITS)
         self._refusal: Optional[str] = None         # why this model cannot classify
         self._features: Optional[Session] = None    # for embed()
         self._open_features: Optional[Callable[[], Session]] = None
@@ -127,16 +120,19 @@ class Classifier:
             passport = passports.by_file(asked.path)
             if passport is None and asked.labels is not None:
                 passport = passports.inside(asked.path)
+            warning = passports.changed(model, asked.path, passport)
+            if warning:
+                _log.warning("%s", warning)
             if passport is not None and passport.kind != "classification":
                 self._refusal = "model %s: is %s, which gives features, not classes; use embed(), or the model %s" % (
                     asked.path, passport.title, passport.name.replace("-embedding", ""))
             # Nothing that can be wrong with labels or numbers should wait for a device to open.
             names = labels_for(asked, passport, labels)
             if names is None and passport is None and asked.features:
-                raise ModelError("model %s: gives features, not classes (%s); use a classifier, or, if these are "
-                                 "classes, name them with --labels (labels= in Python)" % (asked.path, asked.features))
+                self._refusal = (
+                    "model %s: gives features, not classes (%s); use embed(), or a classifier, or, if these are "
+                    "classes, name them with --labels (labels= in Python)" % (asked.path, asked.features))
             choose(asked.input, caller=(mean, std))
-            watch = Supervision(supervised, deadline_ms, on_device_loss, on_event)
             self._session, file, self.device_reason = open_first(asked, device, engine, threads, options, watch)
             self._open_features = functools.partial(open_features, file, bool(self._refusal), device, engine, threads,
                                                     options, watch)
@@ -259,14 +255,11 @@ class Classifier:
         """
         if self._refusal:
             raise ModelError(self._refusal)
-        if not isinstance(top_k, numbers.Integral) or top_k < 1:
-            raise UsageError("top_k must be at least 1, got %r" % (top_k,))
-        if threshold is not None and not (isinstance(threshold, numbers.Real) and threshold == threshold):
-            raise UsageError("threshold must be a number, got %r" % (threshold,))
-        check_rotate(rotate)
-        classes = self.output.shape[-1]
-        return Wanted(min(top_k, classes), threshold, among(allow, deny, self.labels, classes),
-                      None if region is None else check_region(region), rotate)
+        top_k, classes = arguments.whole("top_k", top_k, least=1), self.output.shape[-1]
+        return Wanted(min(top_k, classes), None if threshold is None else arguments.number("threshold", threshold),
+                      among(None if allow is None else arguments.classes("allow", allow),
+                            None if deny is None else arguments.classes("deny", deny), self.labels, classes),
+                      None if region is None else check_region(region), 90 * check_rotate(rotate))
 
     def input_tensors(self, count: int) -> "List[np.ndarray[Any, Any]]":
         """Tensors for :meth:`prepared` to fill; see :meth:`coral_classify.Session.input_tensors`."""

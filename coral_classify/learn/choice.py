@@ -65,6 +65,9 @@ def choose_head(features: "np.ndarray[Any, Any]", classes: "np.ndarray[Any, Any]
     own = logits[kind][held]
     strange_logits = None if strange is None or not len(strange) else head.logits(unit(strange.astype(np.float64)))
     line = _line(own, classes[held], units, classes, number, strange_logits)
+    # What was shown must be known: a class of one picture, never held out, may lie below what the others reach.
+    shown = head.logits(units)[np.arange(len(units)), classes]
+    line = min(line, min(float(shown[classes == k].mean()) for k in range(number)) - 1.5 / temperature)
     whole = Head(np.concatenate([temperature * head.weights, np.zeros((1, units.shape[1]))]),
                  np.append(temperature * head.bias, temperature * line))
     choice = Choice(kind, whole, None, None, None, 0.5, len(units) - len(set(groups.tolist())), len(held), None)
@@ -149,11 +152,10 @@ def _line(own: "np.ndarray[Any, Any]", truth: "np.ndarray[Any, Any]", units: "np
         masked = own.copy()
         masked[np.arange(len(own)), truth] = -np.inf
         others = masked.max(1).tolist()
-    if not len(own):        # a picture a class: a quarter of the way from the nearest two classes to the same picture
+    if not len(own):        # a picture a class: no nearer to any than the nearest two classes are to each other
         near = cosine(units, classes, number).logits(units)
         near[np.arange(len(units)), classes] = -np.inf
-        closest = float(near.max()) if number > 1 else 0.6 * SHARPNESS
-        return max(closest, 0.0) + 0.25 * (SHARPNESS - max(closest, 0.0))
+        return max(0.0, float(near.max())) if number > 1 else 0.6 * SHARPNESS
     best = own.max(1)
     low, high = (float(np.quantile(best, lost)) for lost in (_OWN_LOST, _OWN_LOST_AT_MOST))
     return min(max(low, float(np.quantile(others, 0.95))), high) if others else low
