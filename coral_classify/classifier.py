@@ -236,6 +236,7 @@ class Classifier:
         :returns: (features,) float32
         :raises ModelError: if they cannot be found in the model; the other errors are those of :meth:`classify`
         """
+        unit = arguments.flag("unit", unit)
         if self._features is None:
             if self._open_features is None:
                 raise ModelError("%s: features need a model file, and a session was given" % self.model)
