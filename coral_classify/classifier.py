@@ -76,13 +76,16 @@ class Classifier:
         deadline_ms: float = 10000.0,
         on_device_loss: str = "cpu",
         on_event: Optional[Callable[["Event"], None]] = None,
+        wait_for_device: bool = False,
     ) -> None:
         """
         :param model: path of a ``.tflite``, the bare name of one in the package's or the user's models folder,
             the name of a published model that was pulled, or an open session; None for the package's own model
         :param labels: path or bare name of a label file, or the names themselves; None: those that the model
             file or its passport carries, else ids
-        :param device: "auto", "cpu", or an Edge TPU: "usb", "usb:N", "pci", "pci:N", ":N"
+        :param device: "auto", "cpu", or an Edge TPU: "usb", "usb:N", "pci", "pci:N", ":N".  With "auto" and a CPU
+            twin the first picture waits a second at most: an accelerator that opens later, or is plugged in later,
+            takes over from the CPU once it is open.  One that is named is waited for
         :param engine: "ai-edge-litert" or "tflite-runtime"; None: ``CORAL_CLASSIFY_ENGINE``, else what works
         :param threads: CPU threads; None: all cores that this process may use
         :param mean, std: ``(pixel - mean) / std`` is what the network was trained on; one number or three.
@@ -100,6 +103,7 @@ class Classifier:
             "raise": let the picture in flight fail
         :param on_event: called with each :class:`coral_classify.events.Event` of a supervised device, from a
             thread of the session's
+        :param wait_for_device: with "auto": wait for the first opening, however long it takes (at most 30 s)
         :raises UsageError, ModelError, LabelsError, EngineError, DeviceError:
         """
         if fit not in FITS:
@@ -110,7 +114,7 @@ class Classifier:
         if isinstance(model, Session):
             self._session, file, passport = model, None, None
             self.model = "<%s>" % type(model).__name__
-            self.device_reason = "the session was given"
+            self._device_reason = "the session was given"
         else:
             asked = read_model(find_model(model))
             passport = passports.by_file(asked.path)
@@ -120,8 +124,8 @@ class Classifier:
             # Nothing that can be wrong with labels or numbers should wait for a device to open.
             names = labels_for(asked, passport, labels)
             choose(asked.input, caller=(mean, std))
-            watch = Supervision(supervised, deadline_ms, on_device_loss, on_event)
-            self._session, file, self.device_reason = open_first(asked, device, engine, threads, options, watch)
+            watch = Supervision(supervised, deadline_ms, on_device_loss, on_event, wait_for_device)
+            self._session, file, self._device_reason = open_first(asked, device, engine, threads, options, watch)
             self.model = str(file.path)
             self.labels: Optional[Tuple[str, ...]] = names
         self._sure = passport.sure if passport else None
@@ -138,6 +142,11 @@ class Classifier:
         self._table = PixelTable(self._session.input, self.normalization)
         middle = [min(255, max(0, int(round(m)))) for m in self.normalization.mean]
         self._fill = (middle[0], middle[len(middle) // 2], middle[-1])
+
+    @property
+    def device_reason(self) -> str:
+        """Why this device would answer now."""
+        return self._session.reason or self._device_reason
 
     @property
     def device(self) -> str:
@@ -277,7 +286,7 @@ class Classifier:
             image=name_of(image),
             model=self.model,
             device=inferred.answer.device,
-            device_reason=inferred.answer.reason or self.device_reason,
+            device_reason=inferred.answer.reason or self._device_reason,
             predictions=tuple(Prediction(i, self._label(i), score) for i, score in best),
             preprocess_ms=ready.preprocess_ms,
             inference_ms=inferred.inference_ms,

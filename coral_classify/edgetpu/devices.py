@@ -8,7 +8,7 @@ from ..errors import DeviceError
 from . import driver
 from .system import PciChip, System, UsbStick
 
-__all__ = ["AcceleratorRecord", "list_devices", "sensible"]
+__all__ = ["AcceleratorRecord", "is_listed", "list_devices", "sensible"]
 
 _COLDEST, _HOTTEST = -40.0, 150.0       # °C; what a lost PCIe device reports lies far outside (-87.9)
 
@@ -49,6 +49,17 @@ def list_devices(system: Optional[System] = None) -> List[AcceleratorRecord]:
         listed = [driver.Device("usb", i, stick.path) for i, stick in enumerate(system.usb_sticks())]
         listed += [driver.Device("pci", i, chip.path) for i, chip in enumerate(system.pci_chips()) if chip.node]
     return [_record(device, driver.in_system(device, system), system) for device in listed]
+
+
+def is_listed(device: str) -> bool:
+    """Whether the driver lists a device that this name may mean; opens nothing.  True where the driver cannot tell.
+
+    :param device: "auto", "usb", "usb:N", "pci", "pci:N" or ":N"
+    """
+    try:
+        return bool(driver.match(device, driver.list_devices()))
+    except DeviceError:
+        return True
 
 
 def _record(device: driver.Device, found: Union[UsbStick, PciChip, None], system: System) -> AcceleratorRecord:
