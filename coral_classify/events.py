@@ -13,8 +13,8 @@ _logger = logging.getLogger("coral_classify.supervised")
 class Event(NamedTuple):
     """Something that happened to a device."""
 
-    # "lost", "failed_over", "back" or "rested"; of a first opening "opening" (it takes long), "absent" (it is tried again
-    # in the background) and, after one of these, "open"
+    # "lost", "failed_over", "back" or "rested"; of a first opening "opening" (it takes long), "absent" (it is tried
+    # again in the background) and, after one of these, "open"
     kind: str
     device: str  # "usb:0", …
     message: str  # one line: what, why, what follows

@@ -198,3 +198,38 @@ def test_the_command_line_prints_one_line_for_each_event(stick, pair, any_engine
     told = [line for line in err.splitlines() if line.startswith("coral-classify: ")]
     assert "usb:0 lost: the device was pulled out" in told[0] and "USB transfer error 5" in told[0]
     assert told[1:] == ["coral-classify: going on on the CPU while usb:0 is away"]
+
+
+def test_a_stick_that_is_plugged_in_late_takes_over_from_the_cpu(stick, pair, any_engine, pictures):
+    state, events = stick(devices=""), []
+    with Classifier(pair, on_event=events.append) as classifier:
+        assert classifier.device == "cpu"
+        assert classifier.device_reason.startswith("no Edge TPU could be used: no Edge TPU is attached")
+        check([classifier.classify(pictures[0][0])], pictures[1][:1])
+        (state / "devices").write_text("usb")
+        assert wait_until(lambda: classifier.classify(pictures[0][0]).device == "usb:0")
+        assert classifier.device == "usb:0" and classifier.device_reason == "an Edge TPU is attached"
+    kinds = [event.kind for event in events if event.kind != "opening"]
+    assert kinds == ["absent", "open"], events
+
+
+def test_one_passing_fault_at_the_start_costs_auto_nothing_but_the_moment(stick, pair, any_engine, pictures):
+    stick(faults="open-fail:1")
+    with Classifier(pair) as classifier:
+        check(list(classifier.stream(pictures[0][:50])), pictures[1][:50])
+        assert wait_until(lambda: classifier.classify(pictures[0][0]).device == "usb:0")
+    with pytest.raises(DeviceError, match="did not open"):
+        stick(faults="open-fail:*")
+        Classifier(pair, device="usb")      # whoever names a device hears of it
+
+
+@pytest.mark.parametrize("wait", [False, True])
+def test_auto_waits_for_a_slow_opening_only_if_it_is_told_to(stick, pair, any_engine, pictures, wait, monkeypatch):
+    monkeypatch.setattr("coral_classify.placement.opening._GRACE_S", 0.0)
+    stick(second_ms="1" if wait else "1500")    # the driver takes two of its seconds
+    with Classifier(pair, wait_for_device=wait) as classifier:
+        first = classifier.classify(pictures[0][0])
+        assert first.device == ("usb:0" if wait else "cpu")
+        assert first.device_reason == ("an Edge TPU is attached" if wait else
+                                       "an Edge TPU is being opened, and the CPU answers meanwhile")
+        assert wait_until(lambda: classifier.classify(pictures[0][0]).device == "usb:0")
