@@ -18,7 +18,7 @@ BENCH_OPTIONS ?=
 SOURCES := $(shell find coral_classify -name '*.py' -o -name '*.c' -o -name py.typed) \
   $(shell find models labels -maxdepth 1 -type f)
 
-.PHONY: run test test-environment bench check docs package clean
+.PHONY: run test test-arm test-environment bench check docs package clean
 
 run: $(VENV)/installed
 	$(if $(MODEL),$(BIN)/coral-classify models pull $(MODEL) $(if $(MODELS),--from $(MODELS)))
@@ -33,6 +33,12 @@ test-environment: $(VENV)/tested
 bench: $(VENV)/installed
 	$(if $(filter %.tflite,$(BENCH_MODEL)),,$(BIN)/coral-classify models pull $(BENCH_MODEL) $(if $(MODELS),--from $(MODELS)))
 	$(BIN)/python benchmarks/bench.py --model $(BENCH_MODEL) $(if $(BENCH_PICTURE),--picture $(BENCH_PICTURE)) $(BENCH_OPTIONS)
+
+# Both ARMs, emulated (qemu-user); tests/arm/run.sh says what it needs, and makes root file systems of Debian in ARM_ROOTS.
+ARM_ROOTS ?= .arm
+test-arm:
+	tests/arm/run.sh arm64 $(ARM_ROOTS)/arm64
+	tests/arm/run.sh armhf $(ARM_ROOTS)/armhf
 
 check: $(VENV)/checked
 	$(BIN)/ruff check .
@@ -76,4 +82,4 @@ $(VENV)/packaged: $(VENV)/bin/python
 	touch $@
 
 clean:
-	rm -rf .venv-* build dist site *.egg-info
+	rm -rf .venv-* .arm build dist site *.egg-info

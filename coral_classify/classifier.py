@@ -1,6 +1,7 @@
 """The façade: one model on one device, pictures in, ranked classes out."""
 from __future__ import annotations
 
+import functools
 import logging
 import numbers
 import os
@@ -18,8 +19,9 @@ from typing import (
     Union,
 )
 
-from .answers import class_ids, ranked
+from .answers import among, ranked, real_features
 from .edgetpu import Options
+from .engine import AdoptedSession, is_interpreter
 from .errors import ModelError, UsageError
 from .modelfiles import labels_for, named_labels, passports, read_model
 from .pictures import (
@@ -34,12 +36,15 @@ from .pictures import (
     limits,
     name_of,
     prepare,
+    view_of,
 )
-from .placement import Supervision, find_model, open_first
+from .placement import Supervision, find_model, open_features, open_first
 from .types import Inferred, Prediction, Preprocessing, Ready, Result, Session, TensorSpec, Wanted
 
 if TYPE_CHECKING:
     import numpy as np
+
+    Interpreter = Any       # of whichever runtime
 
     from .events import Event
 
@@ -58,7 +63,7 @@ class Classifier:
 
     def __init__(
         self,
-        model: Union[str, "os.PathLike[str]", Session, None] = None,
+        model: Union[str, "os.PathLike[str]", Session, "Interpreter", None] = None,
         *,
         labels: Union[str, "os.PathLike[str]", Sequence[str], None] = None,
         device: str = "auto",
@@ -80,7 +85,8 @@ class Classifier:
     ) -> None:
         """
         :param model: path of a ``.tflite``, the bare name of one in the package's or the user's models folder,
-            the name of a published model that was pulled, or an open session; None for the package's own model
+            the name of a published model that was pulled, or an open session; None for the package's own model.
+            A TFLite ``Interpreter``, PyCoral's say, is a model, too
         :param labels: path or bare name of a label file, or the names themselves; None: those that the model
             file or its passport carries, else ids
         :param device: "auto", "cpu", or an Edge TPU: "usb", "usb:N", "pci", "pci:N", ":N".  With "auto" and a CPU
@@ -109,8 +115,13 @@ class Classifier:
         if fit not in FITS:
             raise UsageError("fit must be one of %s, got %r" % (", ".join(FITS), fit))
         self._fit = fit
+        self._refusal: Optional[str] = None         # why this model cannot classify
+        self._features: Optional[Session] = None    # for embed()
+        self._open_features: Optional[Callable[[], Session]] = None
         self._limits = limits(max_pixels, max_picture_bytes)
         options = Options(performance, usb_always_dfu, usb_max_bulk_in_queue_length).check()
+        if is_interpreter(model):
+            model = AdoptedSession(model)
         if isinstance(model, Session):
             self._session, file, passport = model, None, None
             self.model = "<%s>" % type(model).__name__
@@ -118,14 +129,21 @@ class Classifier:
         else:
             asked = read_model(find_model(model))
             passport = passports.by_file(asked.path)
+            if passport is None and asked.labels is not None:
+                passport = passports.inside(asked.path)
             if passport is not None and passport.kind != "classification":
-                raise ModelError("model %s: is %s, which gives features, not classes; use %s"
-                                 % (asked.path, passport.title, passport.name.replace("-embedding", "")))
+                self._refusal = "model %s: is %s, which gives features, not classes; use embed(), or the model %s" % (
+                    asked.path, passport.title, passport.name.replace("-embedding", ""))
             # Nothing that can be wrong with labels or numbers should wait for a device to open.
             names = labels_for(asked, passport, labels)
+            if names is None and passport is None and asked.features:
+                raise ModelError("model %s: gives features, not classes (%s); use a classifier, or, if these are "
+                                 "classes, name them with --labels (labels= in Python)" % (asked.path, asked.features))
             choose(asked.input, caller=(mean, std))
             watch = Supervision(supervised, deadline_ms, on_device_loss, on_event, wait_for_device)
             self._session, file, self._device_reason = open_first(asked, device, engine, threads, options, watch)
+            self._open_features = functools.partial(open_features, file, bool(self._refusal), device, engine, threads,
+                                                    options, watch)
             self.model = str(file.path)
             self.labels: Optional[Tuple[str, ...]] = names
         self._sure = passport.sure if passport else None
@@ -222,6 +240,22 @@ class Classifier:
         wanted = self.wanted(top_k, threshold, allow, deny, region, rotate)
         return stream([self], pictures, wanted, ahead=ahead, decoders=decoders, max_bytes=max_bytes)
 
+    def embed(self, image: Picture, *, region: Optional[Sequence[float]] = None, rotate: int = 0,
+              unit: bool = True) -> "np.ndarray[Any, Any]":
+        """The features of a picture: alike for pictures that look alike.
+
+        :param unit: of length 1, so that the dot product of two is their similarity, up to 1; False: as the model has
+            them
+        :returns: (features,) float32
+        :raises ModelError: if they cannot be found in the model; the other errors are those of :meth:`classify`
+        """
+        if self._features is None:
+            if self._open_features is None:
+                raise ModelError("%s: features need a model file, and a session was given" % self.model)
+            self._features = self._open_features()
+        ready = self.prepared(image, Wanted(1, None, None, None if region is None else check_region(region), rotate))
+        return real_features(self._features.run(ready.tensor), self._features.output.quantization, unit)
+
     # ---- the steps of a picture, for streams
 
     def wanted(self, top_k: int = 5, threshold: Optional[float] = None,
@@ -230,13 +264,17 @@ class Classifier:
         """The parameters of :meth:`classify`, checked.
 
         :raises UsageError: for one that cannot be meant
+        :raises ModelError: if the model has no classes
         """
+        if self._refusal:
+            raise ModelError(self._refusal)
         if not isinstance(top_k, numbers.Integral) or top_k < 1:
             raise UsageError("top_k must be at least 1, got %r" % (top_k,))
         if threshold is not None and not (isinstance(threshold, numbers.Real) and threshold == threshold):
             raise UsageError("threshold must be a number, got %r" % (threshold,))
         check_rotate(rotate)
-        return Wanted(min(top_k, self.output.shape[-1]), threshold, self._among(allow, deny),
+        classes = self.output.shape[-1]
+        return Wanted(min(top_k, classes), threshold, among(allow, deny, self.labels, classes),
                       None if region is None else check_region(region), rotate)
 
     def input_tensors(self, count: int) -> "List[np.ndarray[Any, Any]]":
@@ -275,8 +313,13 @@ class Classifier:
         :raises EngineError, DeviceError, SessionClosed:
         """
         started = time.perf_counter()
-        output = self._session.run(ready.tensor) if then is None else self._session.run(ready.tensor, then.tensor)
-        return Inferred(output, self._session.answer, (time.perf_counter() - started) * 1e3)
+        rule = self._sure
+        # With other views to ask for, the next run is not that of the next picture.
+        output = (self._session.run(ready.tensor) if then is None or rule is not None and rule.views
+                  else self._session.run(ready.tensor, then.tensor))
+        answer = self._session.answer
+        sure = None if rule is None else self._is_sure(rule, ready, output)
+        return Inferred(output, answer, (time.perf_counter() - started) * 1e3, sure)
 
     def result(self, image: Picture, ready: Ready, inferred: Inferred, wanted: Wanted) -> Result:
         """The third step: the output, ranked and named."""
@@ -291,7 +334,7 @@ class Classifier:
             preprocess_ms=ready.preprocess_ms,
             inference_ms=inferred.inference_ms,
             recovered=inferred.answer.recovered,
-            sure=None if self._sure is None else self._is_sure(self._sure, inferred.output, best),
+            sure=None if inferred.sure is None else inferred.sure and self._is_shown(inferred.output, best),
             preprocessing=ready.preprocessing,
         )
 
@@ -299,15 +342,26 @@ class Classifier:
         """The result for a picture that could not be classified."""
         return Result(name_of(image), self.model, self.device, self.device_reason, (), 0.0, 0.0, error=str(exc))
 
-    def _is_sure(self, rule: passports.Sure, output: "np.ndarray[Any, Any]", shown: List[Tuple[int, float]]) -> bool:
-        """Whether the best answer of all classes is one to rely on, and is what the caller sees."""
-        best = ranked(output, self._session.output.quantization, k=2)
-        return (bool(shown) and shown[0][0] == best[0][0]
-                and rule.holds([(self._label(i), score) for i, score in best]))
+    def _is_sure(self, rule: passports.Sure, ready: Ready, output: "np.ndarray[Any, Any]") -> bool:
+        """Whether the best answer of all classes is one to rely on: the other views are asked only if it may be."""
+        best = self._best(output)
+        if not rule.holds([(self._label(i), score) for i, score in best]):
+            return False
+        views = (self._best(self._session.run(view_of(ready.tensor, view)))[0] for view in rule.views)
+        return all(first == best[0][0] and score >= rule.min_score for first, score in views)
+
+    def _best(self, output: "np.ndarray[Any, Any]") -> List[Tuple[int, float]]:
+        return ranked(output, self._session.output.quantization, k=2)
+
+    def _is_shown(self, output: "np.ndarray[Any, Any]", shown: List[Tuple[int, float]]) -> bool:
+        """Whether the best of all classes is the best that the caller sees."""
+        return bool(shown) and shown[0][0] == self._best(output)[0][0]
 
     def close(self) -> None:
         """Release the model and the device.  May be called twice."""
         self._session.close()
+        if self._features is not None:
+            self._features.close()
 
     @property
     def closed(self) -> bool:
@@ -326,20 +380,6 @@ class Classifier:
 
     def _label(self, class_id: int) -> str:
         return (self.labels[class_id] if self.labels else "") or str(class_id)
-
-    def _among(self, allow: Optional[Iterable[Union[str, int]]],
-               deny: Optional[Iterable[Union[str, int]]]) -> Optional[List[int]]:
-        """The ids of the classes to consider; None: all.
-
-        :raises UsageError: for a class that the model has not got
-        """
-        if allow is None and deny is None:
-            return None
-        classes = self._session.output.shape[1]
-        kept = set(range(classes)) if allow is None else set(class_ids(allow, self.labels, classes))
-        if deny is not None:
-            kept -= set(class_ids(deny, self.labels, classes))
-        return sorted(kept)
 
 
 def _single(values: Channels) -> Union[float, Channels]:

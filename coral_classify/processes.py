@@ -1,6 +1,6 @@
 """How to start another Python like this one: the same interpreter, the same modules, nothing of the current folder.
 
-Knows interpreters and their paths.  Starts nothing itself.
+The one place that knows how; whoever starts a Python asks here.  Starts nothing itself.
 """
 from __future__ import annotations
 
@@ -15,13 +15,23 @@ from .errors import UsageError
 
 __all__ = ["another_python", "interpreter"]
 
-# The path comes through the environment: the child must see the modules that its parent sees.  What `python -c` puts in
-# front, the current folder, is not among them: a json.py among the pictures must not be imported.
-_PATH = "CORAL_CLASSIFY_WORKER_PATH"
-_BOOTSTRAP = (
-    "import sys; sys.path[:] = [folder for folder in sys.path if folder]; import json, os; "
-    "sys.path[:] = json.loads(os.environ.pop('%s')); " % _PATH
-)
+# As it was when this package was imported: a relative entry of the path may have led to it.
+_PACKAGE_LIES_IN = str(Path(__file__).resolve().parent.parent)
+# Handed over in the environment: what this process imports from, which the other one could not find out by itself.
+_TOLD = "CORAL_CLASSIFY_WORKER_PATH"
+# All that it needs it imports before the path is ours; and the package itself comes from where ours lies, whatever
+# other version of it the path may show.
+_BOOTSTRAP = """\
+import sys
+sys.path[:] = [folder for folder in sys.path if folder]
+import json, os
+from importlib import machinery, util
+told = json.loads(os.environ.pop(%r))
+sys.path[:] = told["path"]
+spec = machinery.PathFinder.find_spec("coral_classify", [told["package"]])
+module = sys.modules[spec.name] = util.module_from_spec(spec)
+spec.loader.exec_module(module)
+""" % _TOLD
 
 
 def interpreter() -> str:
@@ -60,21 +70,25 @@ def interpreter() -> str:
 def another_python(code: str, *arguments: str) -> Tuple[List[str], Dict[str, str]]:
     """Command line and environment of a Python that runs *code* with the modules that this one sees.
 
+    It starts isolated: no PYTHON variable, no folder of the user's and not the current folder decide what it executes
+    before it gets our path.  Of that it gets the absolute folders; an empty or a relative entry means another folder
+    after every chdir, and a ``json.py`` among the pictures must not be imported.
+
     :param code: has ``sys``, ``os`` and ``json``, and its arguments in ``sys.argv[1:]``
     :raises UsageError: where there is no interpreter to start; see :func:`interpreter`
     """
-    folders = [os.path.abspath(folder) for folder in sys.path if isinstance(folder, str)]
-    package = str(Path(__file__).resolve().parent.parent)
-    if package not in folders:  # imported by a finder of its own, not from the path
-        folders.append(package)
+    told = {
+        "path": [folder for folder in sys.path if isinstance(folder, str) and os.path.isabs(folder)],
+        "package": _PACKAGE_LIES_IN,
+    }
     environment = dict(os.environ)
-    environment[_PATH] = json.dumps(folders)
-    return [interpreter(), *_flags(), "-c", _BOOTSTRAP + code, *arguments], environment
-
-
-def _flags() -> List[str]:
-    """The isolation that this interpreter was started with holds for the other one, too."""
-    if sys.flags.isolated:
-        return ["-I"]
-    chosen = {"-E": sys.flags.ignore_environment, "-s": sys.flags.no_user_site, "-S": sys.flags.no_site}
-    return [flag for flag, wanted in chosen.items() if wanted]
+    flags = ["-I"]
+    if "PYTHONHOME" in os.environ and not sys.flags.ignore_environment:
+        # A Python that was moved finds its own library by this variable alone.
+        flags = ["-s"]
+        environment = {name: value for name, value in environment.items()
+                       if not name.startswith("PYTHON") or name == "PYTHONHOME"}
+    flags += ["-S"] * bool(sys.flags.no_site) + ["-B"] * bool(sys.dont_write_bytecode)
+    flags += ["-X", "utf8=%d" % sys.flags.utf8_mode]  # names of files must mean the same to both
+    environment[_TOLD] = json.dumps(told)
+    return [interpreter(), *flags, "-c", _BOOTSTRAP + code, *arguments], environment

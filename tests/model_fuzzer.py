@@ -1,4 +1,4 @@
-"""Damages the structure of models and runs each in a child process: does the reader refuse it, does an engine die?
+"""Damages the structure of models and runs each in a child process: is it refused, or does an engine die of it?
 
 ``python tests/model_fuzzer.py MODEL... --rounds 10000``; without a model, small ones of many operators are written.
 What kills the child, hangs it, or lets out an error that is none of ours, is printed, and kept with ``--keep FOLDER``.
@@ -105,7 +105,7 @@ class Structure:
             self._each(table, ".ii", {})
         self._each(table, ".ii", {
             0: every(lambda one: self._each(one, "i......i", {
-                4: lambda at: self._each(self._target(at), "ffffq", {})})),
+                4: lambda at: self._each(self._target(at), "fffq", {})})),
             3: every(lambda one: self._each(one, ".ii", {4: lambda at: self._scalars(self._target(at))}))})
 
 

@@ -17,7 +17,9 @@ COMMANDS = {
     "bench": "measure cold start, stages and pictures per second on this machine",
     "devices": "list the Edge TPUs, and the state in which each is",
     "doctor": "find out why an Edge TPU does not work, and what mends it",
+    "evaluate": "how good a model is, on folders of pictures whose classes are known",
     "models": "models by name: list, pull, info, verify, remove, add",
+    "teach": "learn own classes from a few pictures of each",
     "watch": "classify the pictures that arrive in a folder",
 }
 

@@ -83,7 +83,7 @@ def _list() -> int:
 
 def _pull(names: List[str], source: Optional[str]) -> int:
     from ..errors import ZooError
-    from ..zoo import by_name, files_of, pull
+    from ..zoo import by_name, files_of, pull, shown
 
     code = 0
     for name in names:
@@ -98,7 +98,7 @@ def _pull(names: List[str], source: Optional[str]) -> int:
         for wanted in files_of(passport):
             if wanted in missing:
                 print("coral-classify: %s is not in %s; without it %s runs on %s" % (
-                    wanted.name, source, name, "the CPU only" if wanted.name.endswith("_edgetpu.tflite")
+                    wanted.name, shown(source), name, "the CPU only" if wanted.name.endswith("_edgetpu.tflite")
                     else "an Edge TPU only" if wanted.kind == "models" else "without class names"), file=sys.stderr)
             elif wanted.target.exists():
                 print("%s: %s" % (name, wanted.target))
@@ -206,6 +206,8 @@ def _read(path: Path, passport: "Optional[Passport]") -> Dict[str, str]:
             if passport and passport.mean is not None and passport.std is not None else None
         normalization = choose(file.input, passport=given, metadata=file.normalization)
         labels = labels_for(file, passport, None)
+        if not labels and passport is None and file.features:
+            said["classifier"] = "no: it gives features, not classes (%s)" % file.features
         said["input"], said["output"] = _spec(file.input), _spec(file.output)
         said["labels"] = "%d, from %s to %s" % (len(labels), labels[0], labels[-1]) if labels else "none: ids are shown"
         said["normalization"] = "mean %s, std %s: %s%s" % (

@@ -1,6 +1,7 @@
 """Where results go: JSON lines, CSV, folders by class.  Whole records only, so that a killed run can be resumed."""
 from __future__ import annotations
 
+import contextlib
 import csv
 import filecmp
 import io
@@ -9,9 +10,12 @@ import os
 import re
 import shutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Optional, Set
 
 from ..errors import CoralClassifyError, UsageError
+from ..reading import Unfit, open_sink
+from ..writing import whole
 
 if TYPE_CHECKING:
     from ..types import Result
@@ -19,7 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["CsvFile", "JsonLines", "SortedFolders", "opened"]
 
 UNSURE = "_unsure"
-_NAME_LIMIT = 80        # characters of a folder's name
+_NAME_LIMIT = 80        # characters of a folder's name, …
+_NAME_BYTES = 255       # … and bytes, which is what file systems count
 
 
 class _RecordFile:
@@ -38,7 +43,9 @@ class _RecordFile:
                 if not resume:
                     raise UsageError("%s: is there already; --resume goes on with it, another name starts anew" % path)
                 self._cut_torn_end(path)
-            self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+            self._handle = open_sink(path, os.O_CREAT | os.O_APPEND)
+        except Unfit as exc:
+            raise CoralClassifyError("%s: %s" % (path, exc.strerror)) from exc
         except OSError as exc:
             raise CoralClassifyError("%s: cannot be written: %s" % (path, exc.strerror or exc)) from exc
         self._path = path
@@ -79,7 +86,7 @@ class JsonLines(_RecordFile):
                     break
                 try:
                     self.done.add(json.loads(line.decode("ascii"))["image"])
-                except (ValueError, KeyError, TypeError) as exc:
+                except (ValueError, KeyError, TypeError, RecursionError) as exc:
                     raise UsageError("%s: line %d is no result of ours; name another file" % (path, number)) from exc
                 good += len(line)
         os.truncate(path, good)
@@ -177,34 +184,46 @@ class SortedFolders:
         while True:
             target = os.path.join(folder, base if number == 1 else "%s (%d)%s" % (stem, number, extension))
             if not os.path.lexists(target):
-                break
+                with contextlib.suppress(FileExistsError):      # somebody else was quicker: look at that one
+                    self._write(source, target)
+                    return
             if _same(source, target):
                 return
             number += 1
+
+    def _write(self, source: Any, target: str) -> None:
+        """:raises FileExistsError: if there is one of that name"""
         if isinstance(source, bytes):
-            part = target + ".part"
-            with open(part, "wb") as file:
+            with whole(Path(target), overwrite=False) as file:
                 file.write(source)
-            os.replace(part, target)
         elif self._link:
             os.symlink(os.path.abspath(source), target)
         else:
-            part = target + ".part"
-            shutil.copy2(source, part)
-            os.replace(part, target)
+            with open(source, "rb") as read, whole(Path(target), overwrite=False, like=source) as file:
+                shutil.copyfileobj(read, file)
 
 
 def _same(source: Any, target: str) -> bool:
+    if not os.path.isfile(target):      # nor a pipe, which would be waited for
+        return False
     if isinstance(source, bytes):
         with open(target, "rb") as file:
-            return file.read() == source
-    return os.path.exists(target) and (os.path.samefile(source, target) or filecmp.cmp(source, target, shallow=False))
+            return file.read(len(source) + 1) == source
+    return os.path.samefile(source, target) or filecmp.cmp(source, target, shallow=False)
 
 
 def _folder_name(label: str) -> str:
     """A label as the name of a folder: no separators, no control characters, no leading dot."""
-    name = re.sub(r'[\\/:*?"<>|\x00-\x1f\x7f]', "_", label).strip(" .")[:_NAME_LIMIT]
+    name = re.sub(r'[\\/:*?"<>|\x00-\x1f\x7f]', "_", label).strip(" .")
+    name = _cut(name[:_NAME_LIMIT], _NAME_BYTES).rstrip(" .")
     return name if name and name != UNSURE else "_" + name
+
+
+def _cut(name: str, limit: int) -> str:
+    """Its beginning of at most *limit* bytes, in whole characters."""
+    while len(name.encode("utf-8", "surrogatepass")) > limit:
+        name = name[:-1]
+    return name
 
 
 def opened(jsonl: Optional[str], csv_path: Optional[str], resume: bool, ranks: int) -> "List[Any]":

@@ -60,7 +60,7 @@ def examine(model: Union[str, Path, None] = None, device: str = "auto", system: 
         return _finish(checks, [_classify_on_cpu(model)])
     checks += list(_library(system))
     devices = list_devices(system)
-    checks += list(_bus(devices, system))
+    checks += list(_bus(devices, device, system))
     for record in devices:
         checks += list(_device(record))
     checks += list(_temperature(system))
@@ -144,13 +144,13 @@ def _library(system: System) -> Iterator[Check]:
         yield Check("driver", "ok", "libedgetpu %s" % version, evidence)
 
 
-def _bus(devices: List[AcceleratorRecord], system: System) -> Iterator[Check]:
+def _bus(devices: List[AcceleratorRecord], wanted: str, system: System) -> Iterator[Check]:
     if devices:
         yield Check("accelerator", "ok", "attached: %s" % ", ".join(record.name for record in devices),
                     ", ".join(record.path for record in devices))
         return
-    error = reasons.absent("auto", [], system)
-    command = {"no-pcie-driver": "sudo apt install gasket-dkms"}.get(error.cause, "lsusb; lspci -nn | grep 1ac1")
+    error = reasons.absent(wanted, [], system)
+    command = "sudo apt install gasket-dkms" if error.cause == "no-pcie-driver" else reasons.where_to_look(wanted)
     yield Check("accelerator", "problem", str(error), error.evidence, command)
 
 
@@ -242,11 +242,21 @@ def _try(model: Union[str, Path, None], device: str, devices: List[AcceleratorRe
 
 
 def _failed(name: str, exc: CoralClassifyError) -> Check:
-    return Check(name, "problem", str(exc), exc.evidence if isinstance(exc, DeviceError) else "", _command_for(exc))
+    evidence = exc.evidence if isinstance(exc, DeviceError) else ""
+    return Check(name, "problem", _without_advice_for_others(str(exc)), evidence, _command_for(exc))
+
+
+def _without_advice_for_others(message: str) -> str:
+    """Who reads this asks the doctor already, and nothing goes on in the background when it has ended."""
+    clauses = message.split("; ")
+    return "; ".join(clause for clause in clauses if "coral-classify doctor" not in clause and
+                     clause != reasons.TRIED_AGAIN)
 
 
 def _command_for(exc: CoralClassifyError) -> str:
     if isinstance(exc, DeviceError):
+        if exc.cause == "no-permission" and "/apex" in exc.evidence:
+            return reasons.ALLOW_PCIE
         return reasons.MENDS.get(exc.cause, "replug the device, try another cable, port or power supply")
     return "coral-classify models verify"
 

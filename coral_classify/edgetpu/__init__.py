@@ -22,9 +22,10 @@ from .driver import (
     talk,
     version,
 )
+from .driver import list_devices as driver_devices
 from .system import System, narrow_user_land
-from .words import worth_quoting
+from .words import being_opened, worth_quoting
 
-__all__ = ["AcceleratorRecord", "Delegate", "Device", "Options", "System", "check_library", "close_at_exit",
-           "is_listed", "library", "library_name", "list_devices", "listed", "match", "narrow_user_land",
-           "open_delegate", "reasons", "sensible", "talk", "version", "worth_quoting"]
+__all__ = ["AcceleratorRecord", "Delegate", "Device", "Options", "System", "being_opened", "check_library",
+           "close_at_exit", "driver_devices", "is_listed", "library", "library_name", "list_devices", "listed",
+           "match", "narrow_user_land", "open_delegate", "reasons", "sensible", "talk", "version", "worth_quoting"]

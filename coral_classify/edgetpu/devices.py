@@ -17,8 +17,10 @@ _COLDEST, _HOTTEST = -40.0, 150.0       # °C; what a lost PCIe device reports l
 class AcceleratorRecord:
     """One Edge TPU.
 
-    ``state`` is "ready", "not initialised" (a stick before its first use: it opens in about 4 s instead of 2),
-    "no permission", "busy" (another process has it open), or "lost" (a PCIe chip that does not answer).
+    ``state`` is "ready" (this user may open it, and no process on this machine has it open), "attached" (it is there;
+    whether it is free, only opening it tells: without root's rights other users' files are not seen), "not initialised"
+    (a stick before its first use: it opens in about 4 s instead of 2), "no permission", "busy" (another process has it
+    open), or "lost" (a PCIe chip that does not answer).
     """
 
     type: str                       # "usb" or "pci"
@@ -71,7 +73,7 @@ def is_listed(device: str) -> bool:
 
 
 def _record(device: driver.Device, found: Union[UsbStick, PciChip, None], system: System) -> AcceleratorRecord:
-    state, note = "ready", ""
+    state, note = "attached", ""
     speed = found.link_speed if isinstance(found, UsbStick) else None
     temperature = found.temperature if isinstance(found, PciChip) else None
     if isinstance(found, UsbStick) and not found.initialised:
@@ -85,6 +87,8 @@ def _record(device: driver.Device, found: Union[UsbStick, PciChip, None], system
         elif holders:
             state = "busy"
             note = ", ".join("%s (process %d)" % (holder.name, holder.pid) for holder in holders)
+        elif state == "attached" and system.sees_every_process():
+            state = "ready"
     return AcceleratorRecord(device.type, device.index_in_type, device.path, state, speed, temperature, note)
 
 

@@ -15,7 +15,7 @@ import weakref
 from typing import Any, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 from ..errors import DeviceError, UsageError
-from . import reasons
+from . import reasons, words
 from .abi import padded
 from .system import PciChip, System, UsbStick
 
@@ -230,6 +230,8 @@ def open_delegate(device: str, options: Options, system: Optional[System] = None
             if found is not None and found.node and system.exists(found.node) and not system.usable(found.node):
                 failures.append(reasons.no_permission(candidate.name, found.node, system))
                 continue
+            if _talkative:      # whoever reads this knows which device is meant by "auto", should we not come back
+                os.write(2, (words.OPENING % candidate.name).encode())
             pointer = _create(lib, candidate, options)
             if pointer:
                 return Delegate(lib, pointer, candidate.name, runtime)

@@ -16,8 +16,8 @@ from ..errors import DeviceError, DeviceLost
 from . import words as driver_words
 from .system import DFU_ID, PciChip, System, UsbStick
 
-__all__ = ["ALLOW_PCIE", "ALLOW_USB", "MENDS", "absent", "death", "no_library", "no_permission", "not_opened",
-           "pairing", "refused_model", "with_words"]
+__all__ = ["ALLOW_PCIE", "ALLOW_USB", "MENDS", "TRIED_AGAIN", "absent", "death", "no_library", "no_permission",
+           "not_opened", "pairing", "refused_model", "where_to_look", "with_words"]
 
 # One line to paste; the rules are Coral's, for the stick before and after the driver's download.
 ALLOW_USB = ("""printf '%s\\n' 'SUBSYSTEM=="usb",ATTRS{idVendor}=="1a6e",GROUP="plugdev"' """
@@ -27,6 +27,8 @@ ALLOW_USB = ("""printf '%s\\n' 'SUBSYSTEM=="usb",ATTRS{idVendor}=="1a6e",GROUP="
 ALLOW_PCIE = ("""echo 'SUBSYSTEM=="apex",MODE="0660",GROUP="apex"' | sudo tee /etc/udev/rules.d/65-apex.rules """
               "&& sudo groupadd -f apex && sudo usermod -aG apex $USER && sudo udevadm trigger")
 _LISTED = "lsusb | grep -E '1a6e:089a|18d1:9302'"
+_ON_PCIE = "lspci -nn | grep 1ac1:089a"
+TRIED_AGAIN = "it is tried again in the background"
 # The one command, or move of the hand, for what the driver's words tell.
 MENDS: Dict[str, str] = {
     "no-permission": ALLOW_USB,
@@ -93,10 +95,20 @@ def absent(device: str, listed: List[str], system: System) -> DeviceError:
                                    cause="no-node", evidence=inside or stick.path)
         inside = system.container()
         if inside:
-            return DeviceError("%s; this is a container (%s): if the host has one, %s, or with --device /dev/apex_0 "
-                               "for PCIe" % (start, inside, _USB_NODES), cause="no-device", evidence=inside)
-    return DeviceError("%s; check cable and power, then: lsusb (1a6e:089a or 18d1:9302)" % start,
-                       cause="no-device", evidence=names)
+            pcie = "run it with --device /dev/apex_0"
+            how = pcie if device.startswith("pci") else _USB_NODES if device.startswith("usb") else \
+                "%s, or with --device /dev/apex_0 for PCIe" % _USB_NODES
+            return DeviceError("%s; this is a container (%s): if the host has one, %s" % (start, inside, how),
+                               cause="no-device", evidence=inside)
+    return DeviceError("%s; check cable and power, then: %s" % (start, where_to_look(device)), cause="no-device",
+                       evidence=names)
+
+
+def where_to_look(device: str) -> str:
+    """The command that shows on the bus what *device* may mean."""
+    if device.startswith("pci"):
+        return _ON_PCIE
+    return _LISTED if device.startswith("usb") else "%s; %s" % (_LISTED, _ON_PCIE)
 
 
 def no_permission(name: str, node: str, system: System) -> DeviceError:

@@ -144,6 +144,11 @@ class System:
                     break
         return found
 
+    def sees_every_process(self) -> bool:
+        """Whether :meth:`holders` tells of all: other users' files are root's to see."""
+        folders = self.paths("/proc/[0-9]*/fd")
+        return bool(folders) and all(os.access(self.file(folder), os.R_OK | os.X_OK) for folder in folders)
+
     # ---- the machine
 
     def board(self) -> Optional[str]:

@@ -10,7 +10,10 @@ from __future__ import annotations
 import re
 from typing import Dict, List, NamedTuple, Optional
 
-__all__ = ["Meaning", "death", "refusals", "worth_quoting"]
+__all__ = ["OPENING", "Meaning", "being_opened", "death", "refusals", "worth_quoting"]
+
+# Ours, in the manner of the driver's log: said before the driver is asked.
+OPENING = "I coral_classify:0] opening %s\n"
 
 
 class Meaning(NamedTuple):
@@ -56,6 +59,12 @@ def refusals(lines: List[str]) -> Dict[str, Meaning]:
     """
     found = (_REFUSED.search(line) for line in lines)
     return {match.group(1): _meaning(match.group(2), _OPENING) for match in found if match}
+
+
+def being_opened(lines: List[str]) -> Optional[str]:
+    """Name of the device that was being opened last; None where none was."""
+    found = [line.rpartition(" ")[2] for line in lines if line.startswith(OPENING.partition("%")[0])]
+    return next(reversed(found), None)
 
 
 def death(lines: List[str]) -> Optional[Meaning]:

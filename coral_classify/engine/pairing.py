@@ -105,7 +105,7 @@ def _verdicts() -> Dict[str, str]:
     try:
         with open(_file(), encoding="utf-8") as file:
             found = json.load(file)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):     # damaged, or not ours
         return {}
     return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
 

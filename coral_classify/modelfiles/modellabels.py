@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Optional, Sequence, Tuple, Union
 
 from ..errors import LabelsError
-from ..locations import find
+from ..locations import find, home
 from .labels import fit_labels, read_labels
 from .modelfile import ModelFile, read_model, twin_path
 from .passports import Passport
@@ -29,7 +29,8 @@ def labels_for(model: ModelFile, passport: Optional[Passport],
     if labels is not None:
         return named_labels(labels, classes, offset)
     if passport is not None and passport.own and passport.labels:
-        return named_labels(passport.labels, classes, offset)      # given by the user, so they win
+        # Given by the user, so they win; the copy that was kept, and not what is called so in the current folder.
+        return named_labels(home() / "labels" / passport.labels, classes, offset)
     if model.labels is not None:
         try:
             return fit_labels(model.labels, classes, source="in %s" % model.path.name)[0]

@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import Any, Dict, List, NamedTuple, Sequence, Set, Tuple
 
 from ..errors import ModelError
+from . import operands
 from .flatbuffer import Table, verify
+from .operands import Operand
 from .schema import CUSTOM, LAYOUTS, operator_name
 
 __all__ = ["check"]
@@ -17,6 +19,8 @@ __all__ = ["check"]
 _BITS = {0: 32, 1: 16, 2: 32, 3: 8, 4: 64, 6: 8, 7: 16, 8: 64, 9: 8, 10: 64, 11: 128, 12: 64, 15: 32, 16: 16, 17: 4,
          18: 16, 19: 2, 20: 4, 21: 8, 22: 8}
 _ELEMENTS = 1 << 31         # of a tensor; the engines count in 32 bits here and there
+_NUMBERS = 1 << 20          # bytes of a constant that is looked at: sizes and axes, not weights
+_SCALE = 1e20               # no quantization has steps of that size
 _GRAPHS = 1000              # no image classifier comes near
 # Operators with inputs that may be left out (-1), and from which on.
 _OPTIONAL = {"FULLY_CONNECTED": 2, "CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "CONV_3D": 2, "TRANSPOSE_CONV": 3,
@@ -28,8 +32,7 @@ _CALLS = {"CALL": (4, (0,)), "IF": (4, (0, 1)), "WHILE": (4, (0, 1)), "CALL_ONCE
 
 
 class _Tensor(NamedTuple):
-    shape: Tuple[int, ...]
-    kind: int           # TensorType
+    operand: Operand
     constant: bool
     given: bool         # has a value before any operator ran
 
@@ -41,7 +44,7 @@ def check(model: Table, buffer: Any) -> None:
     :raises ModelError: if an engine would leave the file, a tensor, or the order of the operators
     """
     verify(buffer, LAYOUTS, "Model")
-    sizes = [_size(data, len(buffer)) for data in model.tables(4)]
+    spans = [_span(data, len(buffer)) for data in model.tables(4)]
     codes = [_name(code) for code in model.tables(1)]
     if model.count(2) > _GRAPHS:
         raise ModelError("holds %d graphs; it is damaged" % model.count(2))
@@ -50,19 +53,19 @@ def check(model: Table, buffer: Any) -> None:
     done: Dict[int, Set[int]] = {}
     for graph in graphs:
         if graph.position not in done:
-            done[graph.position] = _graph(graph, codes, sizes)
+            done[graph.position] = _graph(graph, codes, spans, buffer)
         calls.append(done[graph.position])
     _check_calls(calls)
 
 
-def _size(data: Table, file_size: int) -> int:
-    """Bytes of a buffer.  It may lie behind the FlatBuffer (files above 2 GB), and must be inside the file."""
-    offset, length = data.scalar(1, "uint64"), data.scalar(2, "uint64")
-    if offset > 1:
-        if offset + length > file_size:
-            raise ModelError("a weight buffer runs past the end of the file (%d bytes): it is truncated" % file_size)
-        return int(length)
-    return data.span(0)[1]
+def _span(data: Table, size: int) -> Tuple[int, int]:
+    """(start, length) of a buffer.  It may lie behind the FlatBuffer (files above 2 GB), and must be in the file."""
+    start, length = data.scalar(1, "uint64"), data.scalar(2, "uint64")
+    if start <= 1:
+        start, length = data.span(0)
+    if start + length > size:
+        raise ModelError("a weight buffer runs past the end of the file (%d bytes): it is truncated" % size)
+    return start, length
 
 
 def _name(code: Table) -> str:
@@ -75,9 +78,9 @@ def _name(code: Table) -> str:
     return name
 
 
-def _graph(graph: Table, codes: Sequence[str], sizes: Sequence[int]) -> Set[int]:
+def _graph(graph: Table, codes: Sequence[str], spans: Sequence[Tuple[int, int]], file: Any) -> Set[int]:
     """Check one graph; the numbers of the graphs that it calls."""
-    tensors = [_tensor(number, table, sizes) for number, table in enumerate(graph.tables(0))]
+    tensors = [_tensor(number, table, spans, file) for number, table in enumerate(graph.tables(0))]
     inputs, outputs = graph.numbers(1, "int32"), graph.numbers(2, "int32")
     for number in inputs + outputs:
         _check_number(number, tensors, "the graph")
@@ -106,6 +109,9 @@ def _graph(graph: Table, codes: Sequence[str], sizes: Sequence[int]) -> Set[int]
             known.add(number)
         for number in operator.numbers(8, "int32"):
             _check_number(number, tensors, who)
+        operands.check(who, codes[code], operator,
+                       [tensors[n].operand if n >= 0 else None for n in operator.numbers(1, "int32")],
+                       [tensors[n].operand for n in operator.numbers(2, "int32")])
         calls |= _called(codes[code], operator)
     for number in outputs:
         if number not in known:
@@ -117,9 +123,9 @@ def _is_custom(name: str) -> bool:
     return not name.isupper()
 
 
-def _tensor(number: int, table: Table, sizes: Sequence[int]) -> _Tensor:
+def _tensor(number: int, table: Table, spans: Sequence[Tuple[int, int]], file: Any) -> _Tensor:
     place = table.scalar(2, "uint32")
-    if place and place >= len(sizes):       # 0 is the empty one, whether the file holds it or not
+    if place and place >= len(spans):       # 0 is the empty one, whether the file holds it or not
         raise ModelError("tensor %d names a buffer that the file does not hold; it is truncated or damaged" % number)
     shape, kind = table.numbers(0, "int32"), table.scalar(1, "int8")
     elements = 1
@@ -127,6 +133,8 @@ def _tensor(number: int, table: Table, sizes: Sequence[int]) -> _Tensor:
         if n < 0:
             raise ModelError("tensor %d has the impossible shape %s" % (number, shape))
         elements = min(elements * n, _ELEMENTS)
+    if not elements and len(shape) > 1:
+        raise ModelError("tensor %d has the empty shape %s; the file is damaged" % (number, shape))
     if elements >= _ELEMENTS:
         raise ModelError("tensor %d has the shape %s, which no device can hold" % (number, shape))
     if table.table(6) is not None:
@@ -134,26 +142,34 @@ def _tensor(number: int, table: Table, sizes: Sequence[int]) -> _Tensor:
     signature = table.numbers(7, "int32")
     if signature and len(signature) != len(shape):
         raise ModelError("tensor %d has two shapes, %s and %s; the file is damaged" % (number, shape, signature))
-    bits, size = _BITS.get(kind), sizes[place] if place else 0
+    start, size = spans[place] if place else (0, 0)
+    bits = _BITS.get(kind)
     if size and bits and (elements * bits + 7) // 8 != size:
         raise ModelError("tensor %d has the shape %s, but %d bytes; the file is damaged" % (number, shape, size))
-    _check_quantization(number, table, shape)
-    return _Tensor(shape, kind, bool(size), bool(size) or not elements or bool(table.scalar(5, "uint8")))
+    scales = _scales(number, table, shape)
+    whole = bytes(file[start:start + size]) if size and kind in (2, 4) and size <= _NUMBERS else None
+    return _Tensor(Operand(shape, kind, scales, whole), bool(size),
+                   bool(size) or not elements or bool(table.scalar(5, "uint8")))
 
 
-def _check_quantization(number: int, table: Table, shape: Sequence[int]) -> None:
+def _scales(number: int, table: Table, shape: Sequence[int]) -> Tuple[float, ...]:
+    """The smallest and the largest scale; () without quantization, or with one of another kind."""
     quantization = table.table(4)
-    if quantization is None:
-        return
-    scales, zero_points = quantization.count(2), quantization.count(3)
+    if quantization is None or quantization.scalar(4, "uint8"):
+        return ()
+    scales, zero_points = quantization.numbers(2, "float32"), quantization.count(3)
     channel = quantization.scalar(6, "int32")
-    if quantization.scalar(4, "uint8") or not scales:      # a way of its own, which the engines check
-        return
-    if zero_points not in (0, 1, scales):
+    if not scales:
+        return ()
+    if zero_points not in (0, 1, len(scales)):
         raise ModelError("tensor %d has %d scales and %d zero points; the file is damaged"
-                         % (number, scales, zero_points))
-    if scales > 1 and (not 0 <= channel < len(shape) or shape[channel] != scales):
-        raise ModelError("tensor %d has %d scales for the shape %s; the file is damaged" % (number, scales, shape))
+                         % (number, len(scales), zero_points))
+    if len(scales) > 1 and (not 0 <= channel < len(shape) or shape[channel] != len(scales)):
+        raise ModelError("tensor %d has %d scales for the shape %s; the file is damaged"
+                         % (number, len(scales), shape))
+    if not all(0.0 <= scale < _SCALE for scale in scales):
+        raise ModelError("tensor %d has an impossible scale; the file is damaged" % number)
+    return min(scales), max(scales)
 
 
 def _check_number(number: int, tensors: Sequence[_Tensor], who: str) -> None:

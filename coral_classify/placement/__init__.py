@@ -5,7 +5,7 @@ May use: errors, types, events, locations, modelfiles, zoo, edgetpu, engine, sup
 """
 from __future__ import annotations
 
-from .opening import Supervision, find_model, open_first
+from .opening import Supervision, find_model, open_features, open_first
 from .placement import Placement, placements, twin_of
 
-__all__ = ["Placement", "Supervision", "find_model", "open_first", "placements", "twin_of"]
+__all__ = ["Placement", "Supervision", "find_model", "open_features", "open_first", "placements", "twin_of"]

@@ -17,7 +17,7 @@ from .placement import Placement, placements, twin_of
 if TYPE_CHECKING:
     from ..events import Event
 
-__all__ = ["Supervision", "find_model", "open_first"]
+__all__ = ["Supervision", "find_model", "open_features", "open_first"]
 
 # The model that the package carries; see models/README.md.
 _DEFAULT_MODEL = passports.EMBEDDED + ".tflite"
@@ -108,3 +108,27 @@ def open_first(model: ModelFile, device: str, engine: Optional[str], threads: Op
                           % (model.path, missing, twin_path(model.path).name),
                           cause=missing.cause, evidence=missing.evidence) from missing
     raise missing
+
+
+def open_features(model: ModelFile, embedding: bool, device: str, engine: Optional[str], threads: Optional[int],
+                  options: Options, watch: Supervision) -> Session:
+    """A session whose output is the features of a model, on the device on which its file runs.
+
+    :param embedding: the model gives features already
+    :raises ModelError: if the features cannot be found in the file
+    """
+    import tempfile
+    import weakref
+
+    from ..modelfiles import extractor, read_model
+
+    try:
+        content = extractor(model.path.read_bytes(), embedding)
+    except ModelError as exc:
+        raise ModelError("model %s: %s" % (model.path, exc)) from exc
+    folder = tempfile.TemporaryDirectory(prefix="coral-classify-")
+    path = Path(folder.name) / ("features_edgetpu.tflite" if model.compiled else "features.tflite")
+    path.write_bytes(content)
+    session = open_first(read_model(path), device if model.compiled else "cpu", engine, threads, options, watch)[0]
+    weakref.finalize(session, folder.cleanup)       # a supervised session opens the file again after a crash
+    return session

@@ -14,7 +14,7 @@ import time
 import weakref
 from typing import Any, Callable, Dict, Optional
 
-from ..edgetpu import reasons
+from ..edgetpu import being_opened, reasons
 from ..errors import CoralClassifyError, DeadlineExceeded, DeviceError, DeviceLost, ModelError
 from ..events import Event
 from .childprocess import Child, ChildDied, ChildHung
@@ -55,7 +55,7 @@ class Keeper:
         is_listed: Optional[Callable[[], bool]] = None,
         insist: bool = False,
     ) -> None:
-        self.name = name
+        self.name = "the Edge TPU" if name == "auto" else name
         self._device = name  # as it was asked for
         self.losses = 0  # how often it failed at work, or at its first opening
         self.child: Optional[Child] = None  # ready to be asked; None while away
@@ -66,7 +66,7 @@ class Keeper:
         self._limits = limits
         self._is_listed = is_listed
         self._insist = insist
-        self.opened_once = False
+        self.opened_once = False  # it has been there
         self._notices = Notices(tell)
         self._pid = os.getpid()
         self._changed = threading.Condition(threading.Lock())
@@ -188,12 +188,9 @@ class Keeper:
             # The driver shares a device within one process only; on the CPU everybody is better off alone.
             child = Child(dict(self._order, prove=again and not on_cpu), None if on_cpu else self._device)
         except (OSError, CoralClassifyError) as exc:
-            reason = (
-                exc
-                if isinstance(exc, CoralClassifyError)
-                else DeviceError("cannot start a worker process: %s" % exc, cause="no process")
-            )
-            return self._not_opened(reason, orderly=True)
+            if isinstance(exc, OSError):
+                exc = DeviceError("cannot start a worker process: %s" % exc, cause="no process")
+            return self._not_opened(exc, orderly=True)
         self._current = child
         try:
             trouble = self._opened(child)
@@ -256,18 +253,20 @@ class Keeper:
     def _opened(self, child: Child) -> Optional[CoralClassifyError]:
         """None when it is ready, else why not."""
         notice_s = self._limits.notice_s if not self._settled else None
+        allowed_s = self._limits.open_s + (0.0 if self._settled or self._device == "cpu" else self._limits.trial_s)
 
         def notice() -> None:
             self._slow = True
-            self._notices.opening(self.name, self._limits.open_s, self._insist)
+            self._notices.opening(self.name, allowed_s, self._insist)
 
         try:
-            self._vigil.until_open(child, self._limits.open_s, lambda: self._stopping, notice_s, notice)
+            self._vigil.until_open(child, allowed_s, lambda: self._stopping, notice_s, notice)
         except ChildDied:
             return self._cause_of_death(child, "while it was being opened")
         except ChildHung:
+            self._name_what_was_meant(child)
             return DeadlineExceeded(
-                "opening %s took longer than %.0f s%s" % (self.name, self._limits.open_s, quote(child.said())),
+                "opening %s took longer than %.0f s%s" % (self.name, allowed_s, quote(child.said())),
                 cause="hang",
                 evidence="\n".join(child.said()),
             )
@@ -321,9 +320,14 @@ class Keeper:
             self._settled = True
             self._changed.notify_all()
 
+    def _name_what_was_meant(self, child: Child) -> None:
+        """"auto" and "usb" are nobody's name: that of the device which was being opened tells more."""
+        self.name = being_opened(child.said()) or self.name
+
     def _cause_of_death(self, child: Child, when: str) -> DeviceLost:
         code = child.bury()
         self._crashes += is_crash(code)  # not if somebody killed it
+        self._name_what_was_meant(child)
         holds = "runs the engine" if self.name == "cpu" else "holds " + self.name
         return reasons.death("the process that %s %s %s" % (holds, way_out(code), when), child.said())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from typing import NamedTuple
 
 __all__ = ["Limits"]
@@ -15,6 +16,8 @@ class Limits(NamedTuple):
     open_s: float = 30.0  # opening; the driver itself gives up after 25 s
     patience_s: float = 30.0  # how long a picture may wait for a lost device that has no twin
     close_s: float = 2.0  # for an orderly end
+    # The first opening may begin with a trial of driver and runtime (engine/pairing.py), which refuses as slowly.
+    trial_s: float = 0.0 if platform.machine() == "x86_64" else 60.0
     notice_s: float = 1.0  # a first opening that takes longer says what it is doing
 
     @classmethod

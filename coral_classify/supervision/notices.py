@@ -47,12 +47,11 @@ class Notices:
 
     def absent(self, device: str, trouble: CoralClassifyError) -> None:
         """At its first opening, where it is tried again."""
-        what = "an Edge TPU" if device == "auto" else device
-        self.add("absent", device, "going on on the CPU, and looking for %s in the background: %s" % (what, trouble))
+        self.add("absent", device, "going on on the CPU, and looking for %s in the background: %s" % (device, trouble))
 
     def opening(self, device: str, open_s: float, on_cpu_meanwhile: bool) -> None:
         """The first opening takes a while."""
-        what = {"auto": "an Edge TPU", "cpu": "the model"}.get(device, device)
+        what = "the model" if device == "cpu" else device
         meanwhile = "; the CPU answers meanwhile" if on_cpu_meanwhile else ""
         self.add("opening", device, "opening %s; this takes %.0f s at most%s" % (what, open_s, meanwhile))
 

@@ -94,8 +94,7 @@ def why_twin(name: str, trouble: Optional[CoralClassifyError], *, expected: bool
     if expected:
         return "%s is away: %s" % (name, trouble or "it is being opened")
     if trouble is None:
-        what = "an Edge TPU" if name == "auto" else name
-        return "%s is being opened, and the CPU answers meanwhile" % what
+        return "%s is being opened, and the CPU answers meanwhile" % name
     return "no Edge TPU could be used: %s" % trouble
 
 
@@ -112,7 +111,7 @@ def final(
     if not isinstance(trouble, DeviceError):
         return trouble or DeviceError(text)
     mend = reasons.MENDS.get(trouble.cause)
-    hint = "%sit is tried again in the background" % (mend + "; " if mend and mend not in text else "")
+    hint = (mend + "; " if mend and mend not in text else "") + reasons.TRIED_AGAIN
     if not has_twin and on_device_loss != "raise":
         hint += "; a CPU twin of the model beside it would have answered"
     return type(trouble)("%s; %s" % (text, hint), cause=trouble.cause, evidence=trouble.evidence)

@@ -142,12 +142,9 @@ class SupervisedSession(Session):
         # Here and not above: a session with a factory of its own needs no engine.
         from ..engine import describe
 
-        stand_in = None
-        if twin is not None:
-            stand_in = describe(twin, "cpu", engine=engine, threads=threads, any_network=any_network)
         return cls(
             describe(model, device, engine=engine, threads=threads, options=options, any_network=any_network),
-            twin=stand_in,
+            twin=describe(twin, "cpu", engine=engine, threads=threads, any_network=any_network) if twin else None,
             device=device,
             deadline_ms=deadline_ms,
             on_device_loss=on_device_loss,
@@ -174,7 +171,7 @@ class SupervisedSession(Session):
 
     def _why_twin(self) -> str:
         keeper = self._keeper
-        return why_twin(keeper.name, keeper.trouble, expected=keeper.opened_once or self._grace_s is None)
+        return why_twin(keeper.name, keeper.trouble, expected=keeper.losses > 0 or self._grace_s is None)
 
     def input_sets(self, count: int) -> "List[Tensors]":
         return _shared(self.inputs, count) or super().input_sets(count)
@@ -265,10 +262,9 @@ class SupervisedSession(Session):
         self._losses_seen = self._keeper.losses
         self.device = child.device
         self._answers.latest = Answer(child.device, recovered, None)
-        if self._failed_over:
+        if self._failed_over and self._twin is not None:
             self._failed_over = False
-            if self._twin is not None:
-                self._twin.drop()
+            self._twin.drop()
 
     def _can_fail_over(self) -> bool:
         return self._policy == "cpu" and self._twin is not None

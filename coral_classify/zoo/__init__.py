@@ -1,10 +1,11 @@
 """Models by name: the published ones and your own.  Pull, verify, remove, add; where a name's files are.
 
 Knows the user's folder, addresses and pins.  Knows nothing of engines and devices.
-May use: errors, locations, modelfiles, pictures (which normalizations can be meant).
+May use: errors, locations, reading, writing, modelfiles, pictures (which normalizations can be meant).
 """
 from __future__ import annotations
 
+from .addresses import shown
 from .catalogue import Wanted, add, by_name, damaged, files_of, installed, names, pull, remove
 
-__all__ = ["Wanted", "add", "by_name", "damaged", "files_of", "installed", "names", "pull", "remove"]
+__all__ = ["Wanted", "add", "by_name", "damaged", "files_of", "installed", "names", "pull", "remove", "shown"]

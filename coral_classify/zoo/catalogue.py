@@ -18,6 +18,8 @@ from ..errors import ModelError, UsageError, ZooError
 from ..locations import find, home
 from ..modelfiles import Passport, compiled_path, named_labels, passports, read_model, twin_path
 from ..pictures import choose
+from ..reading import open_regular
+from ..writing import named, whole
 
 # Downloads (sockets, TLS) are imported where they happen: a picture that needs none starts sooner.
 if TYPE_CHECKING:
@@ -78,7 +80,8 @@ def pull(name: str, source: Optional[str] = None,
     :returns: the files that a folder *source* lacks; a model needs only one of its two files
     :raises ZooError: unknown name, wrong bytes, unreachable, no space, …; nothing bad is left under a good name
     """
-    from .download import locked
+    from .addresses import shown
+    from .locks import locked
 
     passport = by_name(name)
     if passport is None or passport.own:
@@ -88,10 +91,10 @@ def pull(name: str, source: Optional[str] = None,
     place = source or os.environ.get("CORAL_CLASSIFY_MIRROR") or passports.address()
     is_url = "://" in place
     if is_url and not place.lower().startswith(_SAFE) and source is None:
-        raise ZooError("mirror %s: only https is accepted; name it with --from to take it all the same" % place)
+        raise ZooError("mirror %s: only https is accepted; name it with --from to take it all the same" % shown(place))
     if not is_url and not os.path.isdir(place):
         raise ZooError("%s: no such folder; give the folder that holds %s"
-                       % (place, " and ".join(wanted.name for wanted in files_of(passport))))
+                       % (shown(place), " and ".join(wanted.name for wanted in files_of(passport))))
     missing = []
     for wanted in files_of(passport):
         try:
@@ -103,7 +106,7 @@ def pull(name: str, source: Optional[str] = None,
                            % (wanted.target.parent, exc.strerror or exc)) from exc
     if installed(passport) is None:
         raise ZooError("%s: holds neither file of %s (%s)"
-                       % (place, name, ", ".join(w.name for w in missing if w.kind == "models")))
+                       % (shown(place), name, ", ".join(w.name for w in missing if w.kind == "models")))
     return missing
 
 
@@ -132,7 +135,7 @@ def _bring_one(wanted: Wanted, place: str, is_url: bool,
 def is_right(wanted: Wanted) -> bool:
     """Whether the file is here with the content of its pin."""
     try:
-        with open(str(wanted.target), "rb") as file:
+        with open_regular(wanted.target) as file:
             _verify(wanted, file)
             return True
     except (OSError, ZooError):
@@ -162,7 +165,7 @@ def remove(name: str) -> List[Path]:
     needed = {wanted.target for other in passports.known() if other.name != name and installed(other)
               for wanted in files_of(other)}
     paths = [wanted.target for wanted in files_of(passport) if wanted.target not in needed]
-    paths += [path.with_name(".%s.part" % path.name) for path in paths]
+    paths += [named(path) for path in paths]
     if passport.own:
         paths.append(passports.own_file(name))
     gone = []
@@ -196,7 +199,7 @@ def add(file: Union[str, "os.PathLike[str]"], *, labels: Union[str, "os.PathLike
     path = Path(file)
     model = read_model(path)
     name = name or re.sub(r"(_edgetpu)?\.tflite$", "", path.name)
-    if not re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*$", name):
+    if not passports.NAME.match(name) or len(name) > 150:
         raise UsageError("name %r: use letters, digits, dot, dash and underscore" % name)
     choose(model.input, caller=(mean, std))
     if label_offset < 0:
@@ -223,7 +226,7 @@ def add(file: Union[str, "os.PathLike[str]"], *, labels: Union[str, "os.PathLike
             raise UsageError("labels %s: no such file" % labels)
         named_labels(labels, model.output.shape[1], label_offset)
         entry["label_pin"] = {"git_blob": passports.git_blob_id(Path(labels))}
-    from .download import locked
+    from .locks import locked
 
     try:
         with locked(home() / "models"):
@@ -231,10 +234,9 @@ def add(file: Union[str, "os.PathLike[str]"], *, labels: Union[str, "os.PathLike
                 _copy(where, home() / "models" / (name + suffix[role]))
             if labels is not None:
                 _copy(Path(labels), home() / "labels" / (name + ".txt"))
-            part = passports.own_file(name).with_suffix(".part")
-            part.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(json.dumps(entry, indent=1), encoding="utf-8")
-            os.replace(str(part), str(passports.own_file(name)))     # last: the name stands for whole files
+            passports.own_file(name).parent.mkdir(parents=True, exist_ok=True)
+            with whole(passports.own_file(name), overwrite=True) as written:    # last: for whole files
+                written.write(json.dumps(entry, indent=1).encode("utf-8"))
             # What lay under this name before must not be taken for a part of the new one.
             for role, former in (taken.files if taken else {}).items():
                 if role not in files:
@@ -251,9 +253,8 @@ def _copy(source: Path, target: Path) -> None:
     if target.exists() and target.samefile(source):
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(".%s.part" % target.name)
-    shutil.copyfile(str(source), str(part))
-    os.replace(str(part), str(target))
+    with open(str(source), "rb") as read, whole(target, overwrite=True) as file:
+        shutil.copyfileobj(read, file)
 
 
 def _verify(wanted: Wanted, file: BinaryIO) -> None:

@@ -28,5 +28,11 @@ apt_here install --download-only $packages
 for package in "$state"/archives/*.deb; do
   dpkg-deb -x "$package" "$root"
 done
+# What the packages' own scripts would have linked.
+for library in blas lapack; do
+  for folder in "$root"/usr/lib/*/$library; do
+    ln -sf "$library/lib$library.so.3" "$(dirname "$folder")/lib$library.so.3"
+  done
+done
 rm -rf "$state"
 echo "$root: Debian $suite, $architecture"

@@ -234,7 +234,7 @@ def test_a_folder_that_cannot_be_looked_into_is_told(classify, folder, monkeypat
 
 
 def test_a_member_that_is_too_large_is_not_unpacked(classify, folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("coral_classify.cli.sources._MEMBER_LIMIT", 10)
+    monkeypatch.setattr("coral_classify.cli.archives.HELD_BYTES", 10)
     path = tmp_path / "photos.zip"
     with zipfile.ZipFile(str(path), "w") as archive:
         archive.write(str(folder / "a.png"), "a.png")
@@ -384,3 +384,23 @@ def test_killed_at_random_and_resumed_nothing_is_lost_or_doubled(model, any_engi
         assert [os.path.basename(row[0]) for row in csv.reader(file)][1:] == wanted
     placed = sorted(path.name for path in (tmp_path / "sorted").rglob("*.png"))
     assert placed == [name for number, name in enumerate(wanted) if number % 97 != 13]
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_sorting_touches_no_part_of_the_user_s(classify, folder, tmp_path, link):
+    target, victim = tmp_path / "sorted", tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    picture = next(path for path in sorted(folder.glob("*.png")))
+    (target / "green").mkdir(parents=True)
+    for label in ("red", "green", "blue"):
+        (target / label).mkdir(parents=True, exist_ok=True)
+        (target / label / (picture.name + ".part")).write_bytes(b"the user's own")
+        (target / label / ("." + picture.name + ".part")).symlink_to(victim)
+        os.mkfifo(str(target / label / picture.name))
+    assert classify(picture, "--sort-into", target, *(["--link"] if link else []))[0] == 0
+    assert victim.read_bytes() == b"precious"
+    for label in ("red", "green", "blue"):
+        assert (target / label / (picture.name + ".part")).read_bytes() == b"the user's own"
+    sorted_into = list(target.rglob("* (2).png"))
+    assert len(sorted_into) == 1 and sorted_into[0].read_bytes() == picture.read_bytes()
+    assert not [path for path in target.rglob("*") if "coral-classify" in path.name]

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 
 import pytest
 from boards import DEV_BOARD, DFU, PI4, lay, machine, pcie, process, stick
@@ -53,13 +54,24 @@ def test_what_the_driver_lists_is_joined_with_what_the_system_shows(driver, tmp_
     pcie(tmp_path, 1)
     process(tmp_path, 4711, "frigate", "/dev/apex_1")
     assert list_devices(machine(tmp_path)) == [
-        AcceleratorRecord("usb", 0, "/sys/bus/usb/devices/2-1", "ready", 5000, None),
+        AcceleratorRecord("usb", 0, "/sys/bus/usb/devices/2-1", "ready", 5000, None),   # every process was looked at
         AcceleratorRecord("pci", 0, "/dev/apex_1", "busy", None, 45.25, "frigate (process 4711)"),
         AcceleratorRecord("usb", 1, "/sys/bus/usb/devices/1-1", "not initialised", 480, None),
-        AcceleratorRecord("usb", 2, "/virtual", "ready", None, None)]
+        AcceleratorRecord("usb", 2, "/virtual", "attached", None, None)]
     locked = list_devices(machine(tmp_path, allowed=False))
-    assert [record.state for record in locked] == ["no permission", "no permission", "no permission", "ready"]
+    assert [record.state for record in locked] == ["no permission", "no permission", "no permission", "attached"]
     assert node in locked[2].note
+
+
+def test_ready_is_said_only_where_every_process_was_looked_at(driver, tmp_path, monkeypatch):
+    driver("usb@/sys/bus/usb/devices/2-1")
+    stick(tmp_path)
+    assert [record.state for record in list_devices(machine(tmp_path))] == ["attached"], "no process was seen"
+    process(tmp_path, 4711, "frigate", "/dev/null")
+    assert [record.state for record in list_devices(machine(tmp_path))] == ["ready"]
+    may = os.access     # root may read all; others may not
+    monkeypatch.setattr(os, "access", lambda path, mode: "4711" not in str(path) and may(path, mode))
+    assert [record.state for record in list_devices(machine(tmp_path))] == ["attached"]
 
 
 def test_a_lost_pcie_chip_is_known_by_its_temperature(driver, tmp_path):
@@ -93,6 +105,11 @@ def test_nothing_attached(driver, tmp_path):
     driver("")
     error = refusal("usb", machine(tmp_path))
     assert error.cause == "no-device" and "check cable and power, then: lsusb" in str(error)
+    assert "lspci" not in str(error)
+    board = str(refusal("pci", machine(tmp_path)))
+    assert "lspci -nn | grep 1ac1:089a" in board and "lsusb" not in board and "18d1" not in board
+    either = str(refusal("auto", machine(tmp_path)))
+    assert "lsusb" in either and "lspci" in either
 
 
 def test_a_wrong_index_names_what_is_there(driver, tmp_path):
@@ -237,7 +254,7 @@ def test_a_model_for_a_newer_driver():
 def test_the_command_line_lists_them(driver, capsys):
     driver("usb@/virtual,pci@/other")
     assert main(["devices"]) == 0
-    assert capsys.readouterr().out == "usb:0   /virtual  ready\npci:0   /other  ready\n"
+    assert capsys.readouterr().out == "usb:0   /virtual  attached\npci:0   /other  attached\n"
     assert main(["devices", "--json"]) == 0
     first = json.loads(capsys.readouterr().out.splitlines()[0])
     assert first == dict(dataclasses.asdict(list_devices()[0]), device="usb:0")

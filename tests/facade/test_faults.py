@@ -79,6 +79,18 @@ def test_a_thousand_pictures_survive(kind, when, stick, pair, engine, pictures):
     assert words.get(kind, "SIGABRT") in losses(events)[0].message
 
 
+@pytest.mark.parametrize("fault, device", [("open-abort:1", "usb:0"), ("abort:1", "usb:1")])
+def test_messages_name_the_device_that_was_meant(fault, device, stick, pair, any_engine, pictures):
+    stick(devices="busy,usb", faults=fault)
+    events = []
+    with Classifier(pair, on_event=events.append) as classifier:
+        result = classifier.classify(pictures[0][0])
+        assert wait_until(lambda: any(event.kind == "back" for event in events))
+    assert result.device == "usb:1" or result.device_reason.startswith("%s is away" % device)
+    assert [event.message.split(" lost")[0] for event in events if event.kind == "lost"] == [device]
+    assert not [event for event in events if "auto" in event.message + str(event.device)]
+
+
 @pytest.mark.parametrize("kind", ["abort", "hang", "unplug"])
 def test_retry_waits_for_the_device_and_uses_nothing_else(kind, stick, pair, engine, pictures):
     number = RANDOM.randint(1, 900)
@@ -156,14 +168,14 @@ def test_a_hang_at_opening_ends_on_the_twin(stick, pair, engine, pictures, monke
     start = Keeper.__init__
 
     def impatient(self, name, *args, limits, **more):      # with the device; the twin may take its time
-        start(self, name, *args, limits=limits if name == "cpu" else limits._replace(open_s=1.0), **more)
+        start(self, name, *args, limits=limits if name == "cpu" else limits._replace(open_s=1.0, trial_s=0.0), **more)
     monkeypatch.setattr(Keeper, "__init__", impatient)
     events = []
     with opened(pair, engine, events) as classifier:
         results = list(classifier.stream(pictures[0]))
     check(results, pictures[1])
     assert {result.device for result in results} == {"cpu"}
-    assert "opening usb took longer than 1 s" in losses(events)[0].message
+    assert "opening usb:0 took longer than 1 s" in losses(events)[0].message
     assert Limits().open_s > 25, "the driver itself gives up after 25 s, with a reason"
 
 
@@ -231,5 +243,5 @@ def test_auto_waits_for_a_slow_opening_only_if_it_is_told_to(stick, pair, any_en
         first = classifier.classify(pictures[0][0])
         assert first.device == ("usb:0" if wait else "cpu")
         assert first.device_reason == ("an Edge TPU is attached" if wait else
-                                       "an Edge TPU is being opened, and the CPU answers meanwhile")
+                                       "the Edge TPU is being opened, and the CPU answers meanwhile")
         assert wait_until(lambda: classifier.classify(pictures[0][0]).device == "usb:0")

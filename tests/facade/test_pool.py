@@ -11,7 +11,8 @@ import pytest
 from test_faults import check, pictures, stick  # noqa: F401  (fixtures)
 from worker_tools import children_of, wait_until
 
-from coral_classify import Pool, UsageError
+from coral_classify import AcceleratorRecord, Classifier, Pool, UsageError
+from coral_classify import pool as pool_module
 from coral_classify.errors import DeviceError
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="supervised sessions need POSIX processes")
@@ -146,3 +147,80 @@ def test_a_pool_without_a_stick_takes_up_the_first_one_that_is_plugged_in(
         assert pool.classify(pictures[0][0]).device == "cpu"
         (state / "devices").write_text("usb")
         assert wait_until(lambda: pool.classify(pictures[0][0]).device == "usb:0")
+
+
+def record(index, path="/a", state="attached"):
+    return AcceleratorRecord("usb", index, path, state, None, None)
+
+
+def test_sticks_open_side_by_side(pair, any_engine):
+    together = threading.Barrier(3)
+
+    def opened(name):
+        together.wait(30)       # breaks unless all three are in here at the same time
+        return Classifier(pair, device="cpu")
+    outcomes = pool_module._opened_at_once(opened, ["usb:0", "usb:1", "pci:0"], True)
+    assert len(outcomes) == 3
+    for classifier in outcomes:
+        classifier.close()
+
+
+@pytest.mark.parametrize("names, apart", [
+    (["usb:0", "usb:1"], False), (["usb", "usb:1"], True), (["usb", "usb"], True)])
+def test_where_they_share_a_process_or_the_choice_is_open_they_open_one_after_another(names, apart):
+    inside, order = [], []
+
+    def opened(name):
+        assert not inside
+        inside.append(name)
+        order.append(name)
+        inside.clear()
+        raise DeviceError("not today")
+    assert [type(outcome) for outcome in pool_module._opened_at_once(opened, names, apart)] == [DeviceError] * 2
+    assert order == names
+
+
+def test_what_is_no_matter_of_a_device_closes_the_others(pair, any_engine):
+    kept = []
+
+    def opened(name):
+        if name == "usb:1":
+            raise UsageError("a wrong argument")
+        kept.append(Classifier(pair, device="cpu"))
+        return kept[0]
+    with pytest.raises(UsageError, match="a wrong argument"):
+        pool_module._opened_at_once(opened, ["usb:0", "usb:1"], True)
+    assert kept[0].closed
+
+
+def test_sticks_that_sleep_are_woken_one_after_another_as_each_moves_the_names_of_the_others(monkeypatch):
+    listing = [record(0, "/a", "not initialised"), record(1, "/b"), record(2, "/c", "not initialised")]
+    monkeypatch.setattr(pool_module, "list_devices", lambda: list(listing))
+    woken = []
+
+    class Opened:
+        def close(self):
+            pass
+
+    def opened(name):
+        path = next(r.path for r in listing if r.name == name)
+        woken.append(path)
+        rest = [r.path for r in listing if r.path != path]      # it comes back last, and with another path
+        asleep = {r.path for r in listing if r.state == "not initialised"} - {path}
+        listing[:] = [record(i, p, "not initialised" if p in asleep else "attached")
+                      for i, p in enumerate(rest + [path + path])]
+        return Opened()
+    pool_module._wake(opened, None)
+    assert woken == ["/a", "/c"] and not [r for r in listing if r.state == "not initialised"]
+
+
+def test_a_stick_that_does_not_wake_is_tried_once_and_one_that_is_not_wanted_is_left_alone(monkeypatch):
+    monkeypatch.setattr(pool_module, "list_devices", lambda: [
+        record(0, "/a", "not initialised"), record(1, "/b", "not initialised")])
+    tried = []
+
+    def opened(name):
+        tried.append(name)
+        raise DeviceError("no")
+    pool_module._wake(opened, ["usb:1", "usb:2"])
+    assert tried == ["usb:1"]

@@ -1,9 +1,11 @@
 """Transfers that break: resumed, locked, killed at any moment, and never wrong bytes under a good name."""
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import re
+import signal
 import subprocess
 import sys
 import textwrap
@@ -23,6 +25,7 @@ from coral_classify.errors import ModelError, ZooError
 from coral_classify.locations import home
 from coral_classify.modelfiles import passports
 from coral_classify.zoo import catalogue as zoo
+from coral_classify.zoo import download
 
 CONTENT = colours()
 KILLS = int(os.environ.get("CORAL_CLASSIFY_KILLS", "10"))
@@ -56,7 +59,7 @@ def test_a_broken_transfer_goes_on_where_it_was(files):  # noqa: F811
     with serving(ranged(files, asked, break_at=100)) as address:
         with pytest.raises(ZooError, match="it ended after 100 of %d bytes; say the same again" % len(CONTENT)):
             zoo.pull("colours", address)
-        assert left() == [] and left(part=True) == [".c.tflite.part"]
+        assert left() == [] and left(part=True) == [".c.tflite.coral-classify.part"]
         zoo.pull("colours", address)
     assert asked[:2] == [("/c.tflite", None), ("/c.tflite", "bytes=100-")]
     assert (home() / "models" / "c.tflite").read_bytes() == CONTENT
@@ -66,7 +69,7 @@ def test_a_broken_transfer_goes_on_where_it_was(files):  # noqa: F811
 @pytest.mark.parametrize("part", [b"of another file" * 5, CONTENT, CONTENT + b"and more"])
 def test_a_part_of_other_bytes_costs_one_more_transfer(files, part):  # noqa: F811
     (home() / "models").mkdir(parents=True)
-    (home() / "models" / ".c.tflite.part").write_bytes(part)
+    (home() / "models" / ".c.tflite.coral-classify.part").write_bytes(part)
     asked = []
     with serving(ranged(files, asked)) as address:
         zoo.pull("colours", address)
@@ -75,7 +78,7 @@ def test_a_part_of_other_bytes_costs_one_more_transfer(files, part):  # noqa: F8
 
 def test_a_server_without_ranges_starts_anew(files):  # noqa: F811
     (home() / "models").mkdir(parents=True)
-    (home() / "models" / ".c.tflite.part").write_bytes(CONTENT[:50])
+    (home() / "models" / ".c.tflite.coral-classify.part").write_bytes(CONTENT[:50])
     with serving(good(files)) as address:
         zoo.pull("colours", address)
     assert (home() / "models" / "c.tflite").read_bytes() == CONTENT
@@ -83,7 +86,7 @@ def test_a_server_without_ranges_starts_anew(files):  # noqa: F811
 
 def test_a_server_that_sends_another_part_is_refused(files):  # noqa: F811
     (home() / "models").mkdir(parents=True)
-    (home() / "models" / ".c.tflite.part").write_bytes(CONTENT[:50])
+    (home() / "models" / ".c.tflite.coral-classify.part").write_bytes(CONTENT[:50])
     with serving(ranged(files, [], honest=False)) as address:
         with pytest.raises(ZooError, match="another part than the one asked for"):
             zoo.pull("colours", address)
@@ -133,6 +136,7 @@ PULL = """
 import sys
 sys.path[:0] = [%r, %r]
 from coral_classify.modelfiles import passports
+from coral_classify.zoo import download
 from coral_classify.zoo import catalogue as zoo
 passport = passports.Passport("colours", "Colours", "classification", %r, "c.txt", 0, 3, 0.0, 255.0)
 passports.load_manifest = lambda: (passport,)
@@ -386,3 +390,175 @@ def test_a_name_that_is_added_anew_keeps_no_file_of_what_it_was(tmp_path, any_en
     assert left() == ["mine.json", "mine.tflite", "mine_edgetpu.tflite"]
     zoo.add(tmp_path / "b.tflite", name="mine")
     assert left() == ["mine.json", "mine.tflite"]
+
+
+# ---- servers that lie, dawdle or lead elsewhere; files that are somebody else's
+
+
+def trickling(part, *, headers=True):
+    """A server that sends *part* again and again, a little at a time, until its reader is gone."""
+    def answer(handler):
+        with contextlib.suppress(OSError):
+            if headers:
+                handler.send_response(200)
+                handler.send_header("Content-Length", "100000000")
+                handler.end_headers()
+            while True:
+                handler.wfile.write(part)
+                handler.wfile.flush()
+                time.sleep(0.01)
+    return answer
+
+
+def test_a_server_that_dawdles_is_given_up_and_the_rate_is_told(files, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(download, "_WINDOW", 0.2)
+    monkeypatch.setattr(download, "_LEAST_RATE", 100000)
+    with serving(trickling(b"a")) as address, pytest.raises(ZooError, match="it is too slow .* say the same again"):
+        zoo.pull("colours", address)
+    assert left() == []
+
+
+def test_a_transfer_that_takes_for_ever_is_given_up(files, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(download, "_LONGEST", 0.2)
+    with serving(trickling(b"a")) as address, pytest.raises(ZooError, match="it takes more than 0 s"):
+        zoo.pull("colours", address)
+
+
+@pytest.mark.parametrize("part", [b"HTTP/1.1 200 OK\r\nX-Y: a", b"H", b"HTTP/1.1 100 Continue\r\n\r\n"])
+def test_headers_that_never_end_are_given_up(files, monkeypatch, part):  # noqa: F811
+    monkeypatch.setattr(download, "_OPENING", 0.3)
+    with serving(trickling(part, headers=False)) as address:
+        with pytest.raises(ZooError, match="could not be brought"):
+            zoo.pull("colours", address)
+    assert left(part=True) == []
+
+
+@pytest.mark.parametrize("length", [None, "10", "1000000000"])
+def test_an_endless_body_leaves_nothing_behind(files, monkeypatch, length):  # noqa: F811
+    monkeypatch.setattr(download, "_SIZE_LIMIT", 100000)
+
+    def answer(handler):
+        with contextlib.suppress(OSError):
+            handler.send_response(200)
+            if length:
+                handler.send_header("Content-Length", length)
+            handler.end_headers()
+            while True:
+                handler.wfile.write(b"a" * 10000)
+    with serving(answer) as address, pytest.raises(ZooError):
+        zoo.pull("colours", address)
+    assert left(part=True) == []
+
+
+@pytest.mark.parametrize("place", ["https://127.0.0.1:9/x", "ftp://127.0.0.1/x", "file:///etc/passwd", "HTTPS://a/b"])
+def test_a_redirection_to_another_scheme_is_refused(files, place):  # noqa: F811
+    def answer(handler):
+        handler.send_response(302)
+        handler.send_header("Location", place)
+        handler.end_headers()
+    with serving(answer) as address, pytest.raises(ZooError, match="it redirects to .*, which is not http"):
+        zoo.pull("colours", address)
+    assert left(part=True) == []
+
+
+@pytest.mark.parametrize("place", ["http://me:hunter2@127.0.0.1:9/m", "https://me:hunter2@127.0.0.1:9/m",
+                                   "https://me:hunter2@[::1/", "s3://me:hunter2@x", "https://me:hunter2/x@127.0.0.1/",
+                                   "http://me:hunter2@127.0.0.1:abc/"])
+@pytest.mark.parametrize("how", ["--from", "environment"])
+def test_a_password_is_never_printed(files, capsys, monkeypatch, place, how):  # noqa: F811
+    if how == "environment":
+        monkeypatch.setenv("CORAL_CLASSIFY_MIRROR", place)
+    assert main(["models", "pull", "colours"] + (["--from", place] if how == "--from" else [])) == 1
+    printed = capsys.readouterr()
+    assert "hunter2" not in printed.err + printed.out and "***" in printed.err
+
+
+def test_name_and_password_reach_the_server_and_no_other(files):  # noqa: F811
+    asked, elsewhere = [], []
+
+    def other(handler):
+        elsewhere.append(handler.headers.get("Authorization"))
+        good(files)(handler)
+
+    with serving(other) as second:
+        def answer(handler):
+            asked.append(handler.headers.get("Authorization"))
+            handler.send_response(302)
+            handler.send_header("Location", second + os.path.basename(handler.path))
+            handler.end_headers()
+        with serving(answer) as address:
+            zoo.pull("colours", address.replace("://", "://me:hun%20ter2@"))
+    assert set(asked) == {"Basic bWU6aHVuIHRlcjI="} and set(elsewhere) == {None}
+
+
+@pytest.mark.parametrize("kind", ["link", "hard link", "pipe", "folder"])
+def test_a_part_that_is_not_ours_is_left_alone(files, tmp_path, kind):  # noqa: F811
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    part = home() / "models" / ".c.tflite.coral-classify.part"
+    part.parent.mkdir(parents=True)
+    {"link": lambda: part.symlink_to(victim), "hard link": lambda: os.link(str(victim), str(part)),
+     "pipe": lambda: os.mkfifo(str(part)), "folder": part.mkdir}[kind]()
+    for source in (str(files), None):
+        with serving(good(files)) as address:
+            zoo.pull("colours", source or address)
+        assert (home() / "models" / "c.tflite").read_bytes() == CONTENT
+        (home() / "models" / "c.tflite").unlink()
+    assert victim.read_bytes() == b"precious" and os.path.lexists(str(part))
+
+
+def test_a_model_of_one_s_own_goes_through_no_link_either(tmp_path, any_engine):
+    (tmp_path / "own.tflite").write_bytes(CONTENT)
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    for folder, name in (("models", ".own.tflite.part"), ("passports", "own.part")):
+        (home() / folder).mkdir(parents=True)
+        (home() / folder / name).symlink_to(victim)
+    zoo.add(tmp_path / "own.tflite")
+    assert victim.read_bytes() == b"precious"
+
+
+HOLD = """
+import os, sys, time
+sys.path.insert(0, %r)
+from pathlib import Path
+from coral_classify.zoo.locks import locked
+with locked(Path(sys.argv[1])):
+    if sys.argv[2] == "fork" and os.fork() == 0:
+        print(os.getpid(), flush=True)
+        time.sleep(600)
+    if sys.argv[2] != "fork":
+        print("held", flush=True)
+        sys.stdin.read()
+    os._exit(0)
+"""
+
+
+def held(folder, how):
+    return subprocess.Popen([sys.executable, "-c", HOLD % str(REPOSITORY), str(folder), how], stdin=subprocess.PIPE,
+                            stdout=subprocess.PIPE)
+
+
+def test_who_waits_for_the_lock_says_for_whom(files, caplog):  # noqa: F811
+    process = held(home() / "models", "hold")
+    process.stdout.readline()
+    pulling = threading.Thread(target=zoo.pull, args=("colours", str(files)))
+    pulling.start()
+    assert wait_until(lambda: "waiting for process %d (" % process.pid in caplog.text)
+    assert left() == []
+    process.communicate()
+    pulling.join(60)
+    assert "c.tflite" in left()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a lock is inherited by a fork")
+def test_a_lock_that_outlives_its_process_holds_nobody_up(files, caplog):  # noqa: F811
+    process = held(home() / "models", "fork")
+    heir = int(process.stdout.readline())
+    try:
+        process.wait(60)
+        zoo.pull("colours", str(files))
+        assert "has ended without giving up" in caplog.text and "c.tflite" in left()
+    finally:
+        os.kill(heir, signal.SIGKILL)
+        process.communicate()

@@ -18,7 +18,7 @@ from coral_classify.errors import ModelError, ZooError
 from coral_classify.locations import home
 from coral_classify.modelfiles import passports
 from coral_classify.zoo import catalogue as zoo
-from coral_classify.zoo import download
+from coral_classify.zoo.requests import SameScheme
 
 MANIFEST = json.loads((REPOSITORY / "models" / "manifest.json").read_text(encoding="utf-8"))
 
@@ -165,7 +165,7 @@ def test_a_mirror_must_be_https(files, monkeypatch):
 def test_a_redirection_from_https_to_http_is_refused():
     request = type("Request", (), {"full_url": "https://a/b"})()
     with pytest.raises(OSError, match="not https"):
-        download._SameSafety().redirect_request(request, None, 302, "", {}, "http://a/b")
+        SameScheme().redirect_request(request, None, 302, "", {}, "http://a/b")
 
 
 def test_a_folder_with_one_of_the_two_files_is_enough_and_says_what_lacks(files, capsys):
