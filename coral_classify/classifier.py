@@ -70,6 +70,7 @@ class Classifier:
         deadline_ms: float = 10000.0,
         on_device_loss: str = "cpu",
         on_event: Optional[Callable[["Event"], None]] = None,
+        wait_for_device: bool = False,
     ) -> None:
         """
         :param model: path of a ``.tflite``, the bare name of one in the package's or the user's models folder,
@@ -77,7 +78,9 @@ class Classifier:
             A TFLite ``Interpreter``, PyCoral's say, is a model, too
         :param labels: path or bare name of a label file, or the names themselves; None: those that the model
             file or its passport carries, else ids
-        :param device: "auto", "cpu", or an Edge TPU: "usb", "usb:N", "pci", "pci:N", ":N"
+        :param device: "auto", "cpu", or an Edge TPU: "usb", "usb:N", "pci", "pci:N", ":N".  With "auto" and a CPU
+            twin the first picture waits a second at most: an accelerator that opens later, or is plugged in later,
+            takes over from the CPU once it is open.  One that is named is waited for
         :param engine: "ai-edge-litert" or "tflite-runtime"; None: ``CORAL_CLASSIFY_ENGINE``, else what works
         :param threads: CPU threads; None: all cores that this process may use
         :param mean, std: ``(pixel - mean) / std`` is what the network was trained on; one number or three.
@@ -95,6 +98,7 @@ class Classifier:
             "raise": let the picture in flight fail
         :param on_event: called with each :class:`coral_classify.events.Event` of a supervised device, from a
             thread of the session's
+        :param wait_for_device: with "auto": wait for the first opening, however long it takes (at most 30 s)
         :raises UsageError, ModelError, LabelsError, EngineError, DeviceError:
         """
         if not (model is None or isinstance(model, Session) or is_interpreter(model)):
@@ -102,7 +106,7 @@ class Classifier:
         labels = arguments.labels(labels)
         mean, std = arguments.channels("mean", mean), arguments.channels("std", std)
         threads = checked_place(device, engine, threads)
-        watch = Supervision(supervised, deadline_ms, on_device_loss, on_event).check()
+        watch = Supervision(supervised, deadline_ms, on_device_loss, on_event, wait_for_device).check()
         self._fit = arguments.choice("fit", fit, FITS)
         self._refusal: Optional[str] = None         # why this model cannot classify
         self._features: Optional[Session] = None    # for embed()
@@ -114,7 +118,7 @@ class Classifier:
         if isinstance(model, Session):
             self._session, file, passport = model, None, None
             self.model = "<%s>" % type(model).__name__
-            self.device_reason = "the session was given"
+            self._device_reason = "the session was given"
         else:
             asked = read_model(find_model(model))
             passport = passports.by_file(asked.path)
@@ -133,7 +137,7 @@ class Classifier:
                     "model %s: gives features, not classes (%s); use embed(), or a classifier, or, if these are "
                     "classes, name them with --labels (labels= in Python)" % (asked.path, asked.features))
             choose(asked.input, caller=(mean, std))
-            self._session, file, self.device_reason = open_first(asked, device, engine, threads, options, watch)
+            self._session, file, self._device_reason = open_first(asked, device, engine, threads, options, watch)
             self._open_features = functools.partial(open_features, file, bool(self._refusal), device, engine, threads,
                                                     options, watch)
             self.model = str(file.path)
@@ -152,6 +156,11 @@ class Classifier:
         self._table = PixelTable(self._session.input, self.normalization)
         middle = [min(255, max(0, int(round(m)))) for m in self.normalization.mean]
         self._fill = (middle[0], middle[len(middle) // 2], middle[-1])
+
+    @property
+    def device_reason(self) -> str:
+        """Why this device would answer now."""
+        return self._session.reason or self._device_reason
 
     @property
     def device(self) -> str:
@@ -314,7 +323,7 @@ class Classifier:
             image=name_of(image),
             model=self.model,
             device=inferred.answer.device,
-            device_reason=inferred.answer.reason or self.device_reason,
+            device_reason=inferred.answer.reason or self._device_reason,
             predictions=tuple(Prediction(i, self._label(i), score) for i, score in best),
             preprocess_ms=ready.preprocess_ms,
             inference_ms=inferred.inference_ms,
