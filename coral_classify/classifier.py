@@ -3,26 +3,15 @@ from __future__ import annotations
 
 import functools
 import logging
-import numbers
 import os
 import time
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Callable,
-    Iterable,
-    Iterator,
-    List,
-    Optional,
-    Sequence,
-    Tuple,
-    Union,
-)
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
+from . import arguments
 from .answers import among, ranked, real_features
 from .edgetpu import Options
 from .engine import AdoptedSession, is_interpreter
-from .errors import ModelError, UsageError
+from .errors import ModelError
 from .modelfiles import labels_for, named_labels, passports, read_model
 from .pictures import (
     FITS,
@@ -38,7 +27,7 @@ from .pictures import (
     prepare,
     view_of,
 )
-from .placement import Supervision, find_model, open_features, open_first
+from .placement import Supervision, checked_place, find_model, open_features, open_first
 from .types import Inferred, Prediction, Preprocessing, Ready, Result, Session, TensorSpec, Wanted
 
 if TYPE_CHECKING:
@@ -81,6 +70,7 @@ class Classifier:
         deadline_ms: float = 10000.0,
         on_device_loss: str = "cpu",
         on_event: Optional[Callable[["Event"], None]] = None,
+        wait_for_device: bool = False,
     ) -> None:
         """
         :param model: path of a ``.tflite``, the bare name of one in the package's or the user's models folder,
@@ -88,7 +78,9 @@ class Classifier:
             A TFLite ``Interpreter``, PyCoral's say, is a model, too
         :param labels: path or bare name of a label file, or the names themselves; None: those that the model
             file or its passport carries, else ids
-        :param device: "auto", "cpu", or an Edge TPU: "usb", "usb:N", "pci", "pci:N", ":N"
+        :param device: "auto", "cpu", or an Edge TPU: "usb", "usb:N", "pci", "pci:N", ":N".  With "auto" and a CPU
+            twin the first picture waits a second at most: an accelerator that opens later, or is plugged in later,
+            takes over from the CPU once it is open.  One that is named is waited for
         :param engine: "ai-edge-litert" or "tflite-runtime"; None: ``CORAL_CLASSIFY_ENGINE``, else what works
         :param threads: CPU threads; None: all cores that this process may use
         :param mean, std: ``(pixel - mean) / std`` is what the network was trained on; one number or three.
@@ -106,11 +98,16 @@ class Classifier:
             "raise": let the picture in flight fail
         :param on_event: called with each :class:`coral_classify.events.Event` of a supervised device, from a
             thread of the session's
+        :param wait_for_device: with "auto": wait for the first opening, however long it takes (at most 30 s)
         :raises UsageError, ModelError, LabelsError, EngineError, DeviceError:
         """
-        if fit not in FITS:
-            raise UsageError("fit must be one of %s, got %r" % (", ".join(FITS), fit))
-        self._fit = fit
+        if not (model is None or isinstance(model, Session) or is_interpreter(model)):
+            arguments.file("model", model, "the path or the name of a model, or an open session")
+        labels = arguments.labels(labels)
+        mean, std = arguments.channels("mean", mean), arguments.channels("std", std)
+        threads = checked_place(device, engine, threads)
+        watch = Supervision(supervised, deadline_ms, on_device_loss, on_event, wait_for_device).check()
+        self._fit = arguments.choice("fit", fit, FITS)
         self._refusal: Optional[str] = None         # why this model cannot classify
         self._features: Optional[Session] = None    # for embed()
         self._open_features: Optional[Callable[[], Session]] = None
@@ -121,7 +118,7 @@ class Classifier:
         if isinstance(model, Session):
             self._session, file, passport = model, None, None
             self.model = "<%s>" % type(model).__name__
-            self.device_reason = "the session was given"
+            self._device_reason = "the session was given"
         else:
             asked = read_model(find_model(model))
             passport = passports.by_file(asked.path)
@@ -136,11 +133,11 @@ class Classifier:
             # Nothing that can be wrong with labels or numbers should wait for a device to open.
             names = labels_for(asked, passport, labels)
             if names is None and passport is None and asked.features:
-                raise ModelError("model %s: gives features, not classes (%s); use a classifier, or, if these are "
-                                 "classes, name them with --labels (labels= in Python)" % (asked.path, asked.features))
+                self._refusal = (
+                    "model %s: gives features, not classes (%s); use embed(), or a classifier, or, if these are "
+                    "classes, name them with --labels (labels= in Python)" % (asked.path, asked.features))
             choose(asked.input, caller=(mean, std))
-            watch = Supervision(supervised, deadline_ms, on_device_loss, on_event)
-            self._session, file, self.device_reason = open_first(asked, device, engine, threads, options, watch)
+            self._session, file, self._device_reason = open_first(asked, device, engine, threads, options, watch)
             self._open_features = functools.partial(open_features, file, bool(self._refusal), device, engine, threads,
                                                     options, watch)
             self.model = str(file.path)
@@ -159,6 +156,11 @@ class Classifier:
         self._table = PixelTable(self._session.input, self.normalization)
         middle = [min(255, max(0, int(round(m)))) for m in self.normalization.mean]
         self._fill = (middle[0], middle[len(middle) // 2], middle[-1])
+
+    @property
+    def device_reason(self) -> str:
+        """Why this device would answer now."""
+        return self._session.reason or self._device_reason
 
     @property
     def device(self) -> str:
@@ -243,6 +245,7 @@ class Classifier:
         :returns: (features,) float32
         :raises ModelError: if they cannot be found in the model; the other errors are those of :meth:`classify`
         """
+        unit = arguments.flag("unit", unit)
         if self._features is None:
             if self._open_features is None:
                 raise ModelError("%s: features need a model file, and a session was given" % self.model)
@@ -262,14 +265,11 @@ class Classifier:
         """
         if self._refusal:
             raise ModelError(self._refusal)
-        if not isinstance(top_k, numbers.Integral) or top_k < 1:
-            raise UsageError("top_k must be at least 1, got %r" % (top_k,))
-        if threshold is not None and not (isinstance(threshold, numbers.Real) and threshold == threshold):
-            raise UsageError("threshold must be a number, got %r" % (threshold,))
-        check_rotate(rotate)
-        classes = self.output.shape[-1]
-        return Wanted(min(top_k, classes), threshold, among(allow, deny, self.labels, classes),
-                      None if region is None else check_region(region), rotate)
+        top_k, classes = arguments.whole("top_k", top_k, least=1), self.output.shape[-1]
+        return Wanted(min(top_k, classes), None if threshold is None else arguments.number("threshold", threshold),
+                      among(None if allow is None else arguments.classes("allow", allow),
+                            None if deny is None else arguments.classes("deny", deny), self.labels, classes),
+                      None if region is None else check_region(region), 90 * check_rotate(rotate))
 
     def input_tensors(self, count: int) -> "List[np.ndarray[Any, Any]]":
         """Tensors for :meth:`prepared` to fill; see :meth:`coral_classify.Session.input_tensors`."""
@@ -323,7 +323,7 @@ class Classifier:
             image=name_of(image),
             model=self.model,
             device=inferred.answer.device,
-            device_reason=inferred.answer.reason or self.device_reason,
+            device_reason=inferred.answer.reason or self._device_reason,
             predictions=tuple(Prediction(i, self._label(i), score) for i, score in best),
             preprocess_ms=ready.preprocess_ms,
             inference_ms=inferred.inference_ms,

@@ -45,10 +45,9 @@ def test_a_refusal_says_what_the_model_is(tmp_path, content, what):
 def test_features_are_not_classified_unless_classes_are_named(tmp_path, content, capsys, green):
     path = tmp_path / "extractor.tflite"
     path.write_bytes(content)
-    with pytest.raises(ModelError, match="gives features, not classes .100 numbers"):
-        Classifier(path, device="cpu")
+    assert "100 numbers" in read_model(path).features
     assert main([str(green), "--model", str(path)]) == 1
-    assert "gives features" in capsys.readouterr().err
+    capsys.readouterr()
     assert main(["models", "info", str(path)]) == 0
     assert "no: it gives features" in capsys.readouterr().out
     with pytest.raises(Exception) as named:
@@ -68,8 +67,13 @@ def test_the_published_extractors_are_features_and_the_classifiers_are_not(testd
         assert bool(read_model(path).features) == ("embedding_extractor" in path.name), path.name
     for name in ("", "_edgetpu"):
         path = testdata / "models" / ("mobilenet_v1_1.0_224_quant_embedding_extractor%s.tflite" % name)
-        with pytest.raises(ModelError, match="gives features, not classes"):
-            Classifier(path)
+        if name:
+            continue        # no Edge TPU here; its twin answers for it
+        with Classifier(path, device="cpu") as classifier:
+            with pytest.raises(ModelError, match="gives features, not classes"):
+                classifier.classify(testdata / "images" / "cat.bmp")
+            with pytest.raises(ModelError, match="gives features, not classes"):
+                classifier.stream([])
 
 
 def test_a_model_compiled_together_with_others_finds_its_twin_and_its_passport(tmp_path, monkeypatch, any_engine):
