@@ -14,7 +14,7 @@ from .flatbuffer import Table, root
 from .modelfile import TYPES
 from .schema import CUSTOM, operator_name
 
-__all__ = ["Graph", "Operator", "Tensor", "constant", "read_graph"]
+__all__ = ["Graph", "Operator", "Tensor", "constant", "description_of", "read_graph"]
 
 
 class Tensor(NamedTuple):
@@ -118,3 +118,11 @@ def constant(content: bytes, tensor: Tensor) -> "np.ndarray[Any, Any]":
     if start < 0 or length != elements * dtype.itemsize:
         raise ModelError("tensor %s is no constant of %d elements" % (tensor.name, elements))
     return np.frombuffer(content, dtype, elements, start).reshape(tensor.shape)
+
+
+def description_of(content: bytes) -> str:
+    """The text that a model says of itself; empty where it says none.
+
+    :raises ModelError: if it is damaged, or no ``.tflite``
+    """
+    return root(content, b"TFL3").string(3) or ""

@@ -17,11 +17,12 @@ import numpy as np
 from ..errors import ModelError
 from ..reading import open_regular, read_all, why
 from ..types import Quantization, TensorSpec
-from . import structure
+from . import kinds, structure
 from .flatbuffer import Table, root
 from .labels import parse_labels
 
-__all__ = ["ModelFile", "NetworkFile", "read_model", "read_network", "twin_path", "compiled_path", "TYPES"]
+__all__ = ["ModelFile", "NetworkFile", "is_compiled", "read_model", "read_network", "twin_path", "compiled_path",
+           "TYPES"]
 
 EDGETPU_OP = "edgetpu-custom-op"
 # TensorType of the schema -> NumPy; other types are no input or output of an image classifier.
@@ -46,6 +47,12 @@ class ModelFile(NamedTuple):
     labels: Optional[Tuple[str, ...]]                   # from the metadata
     normalization: Optional[Tuple[Tuple[float, ...], Tuple[float, ...]]]    # (means, stds) from the metadata
     size: int                                           # bytes
+    last: Optional[str] = None                          # the operator that gives the output its meaning
+
+    @property
+    def features(self) -> Optional[str]:
+        """Why this looks like features for other networks, where nobody names classes; None if it does not."""
+        return kinds.features(self.output, self.last)
 
 
 class NetworkFile(NamedTuple):
@@ -56,9 +63,14 @@ class NetworkFile(NamedTuple):
 
 
 def twin_path(path: Path) -> Path:
-    """The CPU twin of a compiled file: ``X_edgetpu.tflite`` -> ``X.tflite``."""
+    """The CPU twin of a compiled file: ``X_edgetpu.tflite`` -> ``X.tflite``.
+
+    Also of one that was compiled together with others: ``X_cocompiled_with_Y_edgetpu.tflite`` -> ``X.tflite``.
+    """
     stem = path.stem
-    return path.with_name((stem[:-len("_edgetpu")] if stem.endswith("_edgetpu") else stem) + path.suffix)
+    if stem.endswith("_edgetpu"):
+        stem = stem[:-len("_edgetpu")].partition("_cocompiled_with_")[0] or stem
+    return path.with_name(stem + path.suffix)
 
 
 def compiled_path(path: Path) -> Path:
@@ -80,6 +92,14 @@ def read_network(path: Union[str, "os.PathLike[str]"]) -> NetworkFile:
     :raises ModelError: missing, empty, truncated, or not a ``.tflite``
     """
     return _read(Path(path), _parse_network)
+
+
+def is_compiled(content: bytes) -> bool:
+    """Whether the content of a ``.tflite`` holds an operator of the Edge TPU; False for what is no ``.tflite``."""
+    try:
+        return content[4:8] == b"TFL3" and _is_compiled(root(content, b"TFL3"))
+    except ModelError:
+        return False
 
 
 def _read(path: Path, parse: Callable[[Any, Path, int], Read]) -> Read:
@@ -124,6 +144,9 @@ def _parse(buffer: Any, path: Path, size: int) -> ModelFile:
     model, graph = _model_and_graph(buffer)
     tensors = list(graph.tables(0))
     inputs, outputs = (graph.numbers(number, "int32") for number in (1, 2))
+    task = kinds.other_task(model, graph)
+    if task is not None:
+        raise ModelError("not an image classifier: it %s" % task)
     if len(inputs) != 1 or len(outputs) != 1:
         raise ModelError("not an image classifier: it has %d inputs and %d outputs, one of each is needed"
                          % (len(inputs), len(outputs)))
@@ -138,6 +161,7 @@ def _parse(buffer: Any, path: Path, size: int) -> ModelFile:
         labels=labels,
         normalization=normalization,
         size=size,
+        last=kinds.last_operator(model, graph),
     )
 
 
