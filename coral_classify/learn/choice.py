@@ -8,7 +8,7 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from .heads import SHARPNESS, Head, cosine, probabilities, softmax_regression, unit
+from .heads import SHARPNESS, Head, cosine, probabilities, softmax_regression, span, unit
 from .intervals import Share, share
 
 __all__ = ["NONE", "Choice", "choose_head"]
@@ -46,7 +46,8 @@ def choose_head(features: "np.ndarray[Any, Any]", classes: "np.ndarray[Any, Any]
     :param classes: (pictures,) 0 to *number* - 1; each occurs
     :param strange: (pictures, features) of other things
     """
-    units = unit(np.asarray(features, np.float64))
+    # All heads are linear in what the pictures span: of 200 pictures, 200 numbers each are enough.
+    basis, units = span(unit(np.asarray(features, np.float64)))
     groups = _groups(units, classes)
     folds = _folds(groups, classes)
     held = np.flatnonzero(folds >= 0)
@@ -66,12 +67,15 @@ def choose_head(features: "np.ndarray[Any, Any]", classes: "np.ndarray[Any, Any]
     temperature = outcomes[kind][2] if outcomes and number > 1 else _UNTRIED
     head = makers[kind](units, classes)
     own = logits[kind][held]
-    strange_logits = None if strange is None or not len(strange) else head.logits(unit(strange.astype(np.float64)))
+    strange_logits = None
+    if strange is not None and len(strange):
+        strange_logits = head.logits(unit(strange.astype(np.float64)) @ basis)
     line = _line(own, classes[held], units, classes, number, strange_logits)
     # What was shown must be known: a class of one picture, never held out, may lie below what the others reach.
     shown = head.logits(units)[np.arange(len(units)), classes]
     line = min(line, min(float(shown[classes == k].mean()) for k in range(number)) - 1.5 / temperature)
-    whole = Head(np.concatenate([temperature * head.weights, np.zeros((1, units.shape[1]))]),
+    weights = temperature * head.weights @ basis.T
+    whole = Head(np.concatenate([weights, np.zeros((1, len(basis)))]),
                  np.append(temperature * head.bias, temperature * line))
     choice = Choice(kind, whole, None, None, None, 0.5, len(units) - len(set(groups.tolist())), len(held), None)
     if not len(held):
