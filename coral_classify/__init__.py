@@ -33,6 +33,7 @@ _NAMES = {
     "DeviceError": "errors",
     "DeviceLost": "errors",
     "DeadlineExceeded": "errors",
+    "CameraError": "errors",
     "SessionClosed": "errors",
     "ZooError": "errors",
 }

@@ -5,20 +5,9 @@ import logging
 import numbers
 import os
 import time
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Callable,
-    Iterable,
-    Iterator,
-    List,
-    Optional,
-    Sequence,
-    Tuple,
-    Union,
-)
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
-from .answers import class_ids, ranked
+from .answers import among, ranked
 from .edgetpu import Options
 from .errors import ModelError, UsageError
 from .modelfiles import labels_for, named_labels, passports, read_model
@@ -37,10 +26,12 @@ from .pictures import (
 )
 from .placement import Supervision, find_model, open_first
 from .types import Inferred, Prediction, Preprocessing, Ready, Result, Session, TensorSpec, Wanted
+from .watching import STEADY, Steadiness
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from .cameras import Camera
     from .events import Event
 
 __all__ = ["Classifier"]
@@ -213,6 +204,24 @@ class Classifier:
         wanted = self.wanted(top_k, threshold, allow, deny, region, rotate)
         return stream([self], pictures, wanted, ahead=ahead, decoders=decoders, max_bytes=max_bytes)
 
+    def watch(
+        self, camera: "Union[Camera, str, os.PathLike[str], None]" = None, *, every_s: float = 0.0,
+        every_frame: bool = False, steadiness: Optional[Steadiness] = STEADY, stall_s: float = 10.0,
+        with_frames: bool = False, on_event: Optional[Callable[["Event"], None]] = None, top_k: int = 5,
+        threshold: Optional[float] = None, allow: Optional[Iterable[Union[str, int]]] = None,
+        deny: Optional[Iterable[Union[str, int]]] = None, region: Optional[Sequence[float]] = None, rotate: int = 0,
+    ) -> Iterator[Result]:
+        """The answers for the frames of a camera, with their age; see :func:`coral_classify.watching.watch`.
+
+        :param camera: one of :mod:`coral_classify.cameras`, or its name; None: the first of this machine
+        :param top_k, threshold, allow, deny, region, rotate: as for :meth:`classify`
+        """
+        from .watching import watch
+
+        return watch(self, camera, self.wanted(top_k, threshold, allow, deny, region, rotate), every_s=every_s,
+                     every_frame=every_frame, steadiness=steadiness, stall_s=stall_s, with_frames=with_frames,
+                     on_event=on_event)
+
     # ---- the steps of a picture, for streams
 
     def wanted(self, top_k: int = 5, threshold: Optional[float] = None,
@@ -227,7 +236,8 @@ class Classifier:
         if threshold is not None and not (isinstance(threshold, numbers.Real) and threshold == threshold):
             raise UsageError("threshold must be a number, got %r" % (threshold,))
         check_rotate(rotate)
-        return Wanted(min(top_k, self.output.shape[-1]), threshold, self._among(allow, deny),
+        classes = self.output.shape[-1]
+        return Wanted(min(top_k, classes), threshold, among(allow, deny, self.labels, classes),
                       None if region is None else check_region(region), rotate)
 
     def input_tensors(self, count: int) -> "List[np.ndarray[Any, Any]]":
@@ -317,20 +327,6 @@ class Classifier:
 
     def _label(self, class_id: int) -> str:
         return (self.labels[class_id] if self.labels else "") or str(class_id)
-
-    def _among(self, allow: Optional[Iterable[Union[str, int]]],
-               deny: Optional[Iterable[Union[str, int]]]) -> Optional[List[int]]:
-        """The ids of the classes to consider; None: all.
-
-        :raises UsageError: for a class that the model has not got
-        """
-        if allow is None and deny is None:
-            return None
-        classes = self._session.output.shape[1]
-        kept = set(range(classes)) if allow is None else set(class_ids(allow, self.labels, classes))
-        if deny is not None:
-            kept -= set(class_ids(deny, self.labels, classes))
-        return sorted(kept)
 
 
 def _single(values: Channels) -> Union[float, Channels]:

@@ -5,7 +5,7 @@ May use: errors, types.
 """
 from __future__ import annotations
 
-from .classes import class_ids
+from .classes import among, class_ids
 from .decode import dequantize, ranked, top_k
 
-__all__ = ["class_ids", "dequantize", "ranked", "top_k"]
+__all__ = ["among", "class_ids", "dequantize", "ranked", "top_k"]

@@ -5,7 +5,7 @@ from typing import Iterable, List, Optional, Tuple, Union
 
 from ..errors import UsageError
 
-__all__ = ["class_ids"]
+__all__ = ["among", "class_ids"]
 
 
 def class_ids(wanted: Iterable[Union[str, int]], labels: Optional[Tuple[str, ...]], classes: int) -> List[int]:
@@ -27,3 +27,20 @@ def class_ids(wanted: Iterable[Union[str, int]], labels: Optional[Tuple[str, ...
             raise UsageError("class id %s is outside this model (0 to %d)" % (item, classes - 1))
         found.update(hits)
     return sorted(found)
+
+
+def among(allow: Optional[Iterable[Union[str, int]]], deny: Optional[Iterable[Union[str, int]]],
+          labels: Optional[Tuple[str, ...]], classes: int) -> Optional[List[int]]:
+    """The ids of the classes to consider, ascending; None: all.
+
+    :raises UsageError: for a class that the model has not got
+
+    >>> among(None, ["dog"], ("cat", "dog", "cow"), 3)
+    [0, 2]
+    """
+    if allow is None and deny is None:
+        return None
+    kept = set(range(classes)) if allow is None else set(class_ids(allow, labels, classes))
+    if deny is not None:
+        kept -= set(class_ids(deny, labels, classes))
+    return sorted(kept)
