@@ -59,7 +59,8 @@ def decoded(
     except OSError:
         raise
     except Exception as exc:
-        raise CameraError("%s: does not open: %s" % (name, _words(exc))) from exc
+        words = _words(exc) if timeout is None or not _ran_out(exc) else "no answer within %g s" % timeout[0]
+        raise CameraError("%s: does not open: %s" % (name, words)) from exc
     with container:
         if not container.streams.video:
             raise CameraError("%s: holds no video" % name)
@@ -78,6 +79,8 @@ def decoded(
         except Exception as exc:
             if isinstance(exc, EOFError):       # the end of a live stream
                 return
+            if timeout is not None and _ran_out(exc):
+                raise CameraError("%s: gave nothing for %g s" % (name, timeout[1])) from exc
             raise CameraError("%s: stopped: %s" % (name, _words(exc))) from exc
 
 
@@ -95,6 +98,11 @@ def _frames(av: Any, container: Any, stream: Any) -> Iterator[Any]:
         if frames:
             torn = 0
         yield from frames
+
+
+def _ran_out(exc: Exception) -> bool:
+    """Whether it was our own deadline: FFmpeg calls that an exit that was asked for."""
+    return type(exc).__name__ == "ExitError"
 
 
 def _words(exc: Exception) -> str:

@@ -17,6 +17,7 @@ COMMANDS = {
     "bench": "measure cold start, stages and pictures per second on this machine",
     "devices": "list the Edge TPUs, and the state in which each is",
     "doctor": "find out why an Edge TPU does not work, and what mends it",
+    "live": "watch a camera, and say so whenever the answer changes",
     "models": "models by name: list, pull, info, verify, remove, add",
     "watch": "classify the pictures that arrive in a folder",
 }

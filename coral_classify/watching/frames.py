@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 from .steady import Held, Steadiness, averaged, seen
 
@@ -27,7 +27,7 @@ class FrameSteps:
     def __init__(self, classifier: "Steps", steadiness: Optional[Steadiness], with_frames: bool) -> None:
         self._classifier = classifier
         self._steadiness = steadiness or Steadiness(0, 1)
-        self._with_frames = with_frames
+        self._pictures: Optional[Dict[int, Any]] = {} if with_frames else None      # those not answered yet
         self._average: "Optional[np.ndarray[Any, Any]]" = None
         self._held = Held()
         self._at_s = 0.0        # of the latest answered frame, on the camera's scale
@@ -53,7 +53,10 @@ class FrameSteps:
         return self._classifier.input_tensors(count)
 
     def prepared(self, image: "Frame", wanted: "Wanted", into: "Optional[np.ndarray[Any, Any]]" = None) -> "Ready":
-        return self._classifier.prepared(image.picture(), wanted, into)
+        picture = image.picture()
+        if self._pictures is not None:
+            self._pictures[image.number] = picture
+        return self._classifier.prepared(picture, wanted, into)
 
     def inferred(self, ready: "Ready", then: "Optional[Ready]" = None) -> "Inferred":
         return self._classifier.inferred(ready, then)
@@ -78,7 +81,9 @@ class FrameSteps:
         skipped = max(0, frame.number - self._number - 1)
         self._number = frame.number
         picture = None
-        if self._with_frames and result.error is None:
-            picture = frame.picture()       # once more: most frames are not kept
+        if self._pictures is not None:
+            picture = self._pictures.pop(frame.number, None)
+            for number in [number for number in list(self._pictures) if number < frame.number]:
+                del self._pictures[number]      # a newer one took its place
         return result._replace(frame_age_ms=(time.monotonic() - frame.taken_at) * 1e3, changed=changed,
                                skipped=skipped, frame=picture)
