@@ -83,6 +83,6 @@ setup(
         "test": ["pytest>=7", "hypothesis>=6", "setuptools"],
         "docs": ["mkdocs>=1.6", "mkdocs-material>=9.6", "mkdocstrings[python]>=0.30", "ruff"],
     },
-    entry_points={"console_scripts": ["coral-classify=coral_classify.cli:main"]},
+    entry_points={"console_scripts": ["coral-classify=coral_classify.__main__:main"]},
     zip_safe=False,
 )

@@ -1,15 +1,17 @@
 """The façade: one model on one device, pictures in, ranked classes out."""
 from __future__ import annotations
 
+import functools
 import logging
-import numbers
 import os
 import time
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
-from .answers import among, ranked
+from . import arguments
+from .answers import among, ranked, real_features
 from .edgetpu import Options
-from .errors import ModelError, UsageError
+from .engine import AdoptedSession, is_interpreter
+from .errors import ModelError
 from .modelfiles import labels_for, named_labels, passports, read_model
 from .pictures import (
     FITS,
@@ -23,8 +25,9 @@ from .pictures import (
     limits,
     name_of,
     prepare,
+    view_of,
 )
-from .placement import Supervision, find_model, open_first
+from .placement import Supervision, checked_place, find_model, open_features, open_first
 from .types import Inferred, Prediction, Preprocessing, Ready, Result, Session, TensorSpec, Wanted
 from .watching import STEADY, Steadiness
 
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
 
     from .cameras import Camera
     from .events import Event
+
+    Interpreter = Any       # of whichever runtime
 
 __all__ = ["Classifier"]
 
@@ -49,7 +54,7 @@ class Classifier:
 
     def __init__(
         self,
-        model: Union[str, "os.PathLike[str]", Session, None] = None,
+        model: Union[str, "os.PathLike[str]", Session, "Interpreter", None] = None,
         *,
         labels: Union[str, "os.PathLike[str]", Sequence[str], None] = None,
         device: str = "auto",
@@ -70,7 +75,8 @@ class Classifier:
     ) -> None:
         """
         :param model: path of a ``.tflite``, the bare name of one in the package's or the user's models folder,
-            the name of a published model that was pulled, or an open session; None for the package's own model
+            the name of a published model that was pulled, or an open session; None for the package's own model.
+            A TFLite ``Interpreter``, PyCoral's say, is a model, too
         :param labels: path or bare name of a label file, or the names themselves; None: those that the model
             file or its passport carries, else ids
         :param device: "auto", "cpu", or an Edge TPU: "usb", "usb:N", "pci", "pci:N", ":N"
@@ -93,11 +99,20 @@ class Classifier:
             thread of the session's
         :raises UsageError, ModelError, LabelsError, EngineError, DeviceError:
         """
-        if fit not in FITS:
-            raise UsageError("fit must be one of %s, got %r" % (", ".join(FITS), fit))
-        self._fit = fit
+        if not (model is None or isinstance(model, Session) or is_interpreter(model)):
+            arguments.file("model", model, "the path or the name of a model, or an open session")
+        labels = arguments.labels(labels)
+        mean, std = arguments.channels("mean", mean), arguments.channels("std", std)
+        threads = checked_place(device, engine, threads)
+        watch = Supervision(supervised, deadline_ms, on_device_loss, on_event).check()
+        self._fit = arguments.choice("fit", fit, FITS)
+        self._refusal: Optional[str] = None         # why this model cannot classify
+        self._features: Optional[Session] = None    # for embed()
+        self._open_features: Optional[Callable[[], Session]] = None
         self._limits = limits(max_pixels, max_picture_bytes)
         options = Options(performance, usb_always_dfu, usb_max_bulk_in_queue_length).check()
+        if is_interpreter(model):
+            model = AdoptedSession(model)
         if isinstance(model, Session):
             self._session, file, passport = model, None, None
             self.model = "<%s>" % type(model).__name__
@@ -105,14 +120,24 @@ class Classifier:
         else:
             asked = read_model(find_model(model))
             passport = passports.by_file(asked.path)
+            if passport is None and asked.labels is not None:
+                passport = passports.inside(asked.path)
+            warning = passports.changed(model, asked.path, passport)
+            if warning:
+                _log.warning("%s", warning)
             if passport is not None and passport.kind != "classification":
-                raise ModelError("model %s: is %s, which gives features, not classes; use %s"
-                                 % (asked.path, passport.title, passport.name.replace("-embedding", "")))
+                self._refusal = "model %s: is %s, which gives features, not classes; use embed(), or the model %s" % (
+                    asked.path, passport.title, passport.name.replace("-embedding", ""))
             # Nothing that can be wrong with labels or numbers should wait for a device to open.
             names = labels_for(asked, passport, labels)
+            if names is None and passport is None and asked.features:
+                self._refusal = (
+                    "model %s: gives features, not classes (%s); use embed(), or a classifier, or, if these are "
+                    "classes, name them with --labels (labels= in Python)" % (asked.path, asked.features))
             choose(asked.input, caller=(mean, std))
-            watch = Supervision(supervised, deadline_ms, on_device_loss, on_event)
             self._session, file, self.device_reason = open_first(asked, device, engine, threads, options, watch)
+            self._open_features = functools.partial(open_features, file, bool(self._refusal), device, engine, threads,
+                                                    options, watch)
             self.model = str(file.path)
             self.labels: Optional[Tuple[str, ...]] = names
         self._sure = passport.sure if passport else None
@@ -222,6 +247,22 @@ class Classifier:
                      every_frame=every_frame, steadiness=steadiness, stall_s=stall_s, with_frames=with_frames,
                      on_event=on_event)
 
+    def embed(self, image: Picture, *, region: Optional[Sequence[float]] = None, rotate: int = 0,
+              unit: bool = True) -> "np.ndarray[Any, Any]":
+        """The features of a picture: alike for pictures that look alike.
+
+        :param unit: of length 1, so that the dot product of two is their similarity, up to 1; False: as the model has
+            them
+        :returns: (features,) float32
+        :raises ModelError: if they cannot be found in the model; the other errors are those of :meth:`classify`
+        """
+        if self._features is None:
+            if self._open_features is None:
+                raise ModelError("%s: features need a model file, and a session was given" % self.model)
+            self._features = self._open_features()
+        ready = self.prepared(image, Wanted(1, None, None, None if region is None else check_region(region), rotate))
+        return real_features(self._features.run(ready.tensor), self._features.output.quantization, unit)
+
     # ---- the steps of a picture, for streams
 
     def wanted(self, top_k: int = 5, threshold: Optional[float] = None,
@@ -230,15 +271,15 @@ class Classifier:
         """The parameters of :meth:`classify`, checked.
 
         :raises UsageError: for one that cannot be meant
+        :raises ModelError: if the model has no classes
         """
-        if not isinstance(top_k, numbers.Integral) or top_k < 1:
-            raise UsageError("top_k must be at least 1, got %r" % (top_k,))
-        if threshold is not None and not (isinstance(threshold, numbers.Real) and threshold == threshold):
-            raise UsageError("threshold must be a number, got %r" % (threshold,))
-        check_rotate(rotate)
-        classes = self.output.shape[-1]
-        return Wanted(min(top_k, classes), threshold, among(allow, deny, self.labels, classes),
-                      None if region is None else check_region(region), rotate)
+        if self._refusal:
+            raise ModelError(self._refusal)
+        top_k, classes = arguments.whole("top_k", top_k, least=1), self.output.shape[-1]
+        return Wanted(min(top_k, classes), None if threshold is None else arguments.number("threshold", threshold),
+                      among(None if allow is None else arguments.classes("allow", allow),
+                            None if deny is None else arguments.classes("deny", deny), self.labels, classes),
+                      None if region is None else check_region(region), 90 * check_rotate(rotate))
 
     def input_tensors(self, count: int) -> "List[np.ndarray[Any, Any]]":
         """Tensors for :meth:`prepared` to fill; see :meth:`coral_classify.Session.input_tensors`."""
@@ -276,8 +317,13 @@ class Classifier:
         :raises EngineError, DeviceError, SessionClosed:
         """
         started = time.perf_counter()
-        output = self._session.run(ready.tensor) if then is None else self._session.run(ready.tensor, then.tensor)
-        return Inferred(output, self._session.answer, (time.perf_counter() - started) * 1e3)
+        rule = self._sure
+        # With other views to ask for, the next run is not that of the next picture.
+        output = (self._session.run(ready.tensor) if then is None or rule is not None and rule.views
+                  else self._session.run(ready.tensor, then.tensor))
+        answer = self._session.answer
+        sure = None if rule is None else self._is_sure(rule, ready, output)
+        return Inferred(output, answer, (time.perf_counter() - started) * 1e3, sure)
 
     def result(self, image: Picture, ready: Ready, inferred: Inferred, wanted: Wanted) -> Result:
         """The third step: the output, ranked and named."""
@@ -292,7 +338,7 @@ class Classifier:
             preprocess_ms=ready.preprocess_ms,
             inference_ms=inferred.inference_ms,
             recovered=inferred.answer.recovered,
-            sure=None if self._sure is None else self._is_sure(self._sure, inferred.output, best),
+            sure=None if inferred.sure is None else inferred.sure and self._is_shown(inferred.output, best),
             preprocessing=ready.preprocessing,
         )
 
@@ -300,15 +346,26 @@ class Classifier:
         """The result for a picture that could not be classified."""
         return Result(name_of(image), self.model, self.device, self.device_reason, (), 0.0, 0.0, error=str(exc))
 
-    def _is_sure(self, rule: passports.Sure, output: "np.ndarray[Any, Any]", shown: List[Tuple[int, float]]) -> bool:
-        """Whether the best answer of all classes is one to rely on, and is what the caller sees."""
-        best = ranked(output, self._session.output.quantization, k=2)
-        return (bool(shown) and shown[0][0] == best[0][0]
-                and rule.holds([(self._label(i), score) for i, score in best]))
+    def _is_sure(self, rule: passports.Sure, ready: Ready, output: "np.ndarray[Any, Any]") -> bool:
+        """Whether the best answer of all classes is one to rely on: the other views are asked only if it may be."""
+        best = self._best(output)
+        if not rule.holds([(self._label(i), score) for i, score in best]):
+            return False
+        views = (self._best(self._session.run(view_of(ready.tensor, view)))[0] for view in rule.views)
+        return all(first == best[0][0] and score >= rule.min_score for first, score in views)
+
+    def _best(self, output: "np.ndarray[Any, Any]") -> List[Tuple[int, float]]:
+        return ranked(output, self._session.output.quantization, k=2)
+
+    def _is_shown(self, output: "np.ndarray[Any, Any]", shown: List[Tuple[int, float]]) -> bool:
+        """Whether the best of all classes is the best that the caller sees."""
+        return bool(shown) and shown[0][0] == self._best(output)[0][0]
 
     def close(self) -> None:
         """Release the model and the device.  May be called twice."""
         self._session.close()
+        if self._features is not None:
+            self._features.close()
 
     @property
     def closed(self) -> bool:

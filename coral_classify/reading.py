@@ -9,9 +9,9 @@ import errno
 import io
 import os
 import stat
-from typing import Any, BinaryIO, Optional, Union
+from typing import IO, Any, BinaryIO, Optional, Union
 
-__all__ = ["Unlike", "kind_of", "open_regular", "open_sink", "open_source", "read_all", "read_file"]
+__all__ = ["Unfit", "kind_of", "open_regular", "open_sink", "open_source", "read_all", "read_file", "why"]
 
 _Path = Union[str, "os.PathLike[str]"]
 _KINDS = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"),
@@ -28,12 +28,12 @@ def kind_of(mode: int) -> Optional[str]:
     return next((name for is_it, name in _KINDS if is_it(mode)), None)
 
 
-class Unlike(OSError):
-    """A path leads to something of another kind; ``strerror`` says what it is, and the next step."""
+class Unfit(OSError):
+    """A path leads to what cannot be meant; ``strerror`` says what it is, and the next step."""
 
 
-def _unlike(path: _Path, kind: str, wanted: str = "give a file") -> Unlike:
-    return Unlike(errno.EINVAL, "is %s; %s" % (kind, wanted), os.fspath(path))
+def _unfit(path: _Path, kind: str, wanted: str = "give a file") -> Unfit:
+    return Unfit(errno.EINVAL, "is %s; %s" % (kind, wanted), os.fspath(path))
 
 
 def open_regular(path: _Path) -> BinaryIO:
@@ -43,7 +43,7 @@ def open_regular(path: _Path) -> BinaryIO:
     """
     kind = kind_of(os.stat(path).st_mode)       # before it is opened: that alone makes some devices do something
     if kind is not None:
-        raise _unlike(path, kind)
+        raise _unfit(path, kind)
     return _checked(path)
 
 
@@ -52,7 +52,7 @@ def _checked(path: _Path, pipe: bool = False) -> BinaryIO:
     kind = kind_of(os.fstat(file.fileno()).st_mode)     # it may have been exchanged since it was looked at
     if kind != ("a pipe" if pipe else None):
         file.close()
-        raise _unlike(path, kind or "a file", "it was exchanged meanwhile")
+        raise _unfit(path, kind or "a file", "it was exchanged meanwhile")
     return file
 
 
@@ -67,7 +67,7 @@ def open_source(path: _Path) -> BinaryIO:
     try:
         first = pipe.read(1)
         if first == b"":
-            raise _unlike(path, "a pipe that nobody writes to", "start first what writes to it")
+            raise _unfit(path, "a pipe that nobody writes to", "start first what writes to it")
         os.set_blocking(pipe.fileno(), True)
     except BaseException:
         pipe.close()
@@ -99,7 +99,12 @@ class _Begun(io.RawIOBase):
         super().close()
 
 
-def read_all(file: BinaryIO, limit: int) -> bytes:
+def why(exc: OSError) -> str:
+    """The sentence for a file that cannot be read."""
+    return str(exc.strerror) if isinstance(exc, Unfit) else "cannot be read: %s" % (exc.strerror or exc)
+
+
+def read_all(file: IO[bytes], limit: int) -> bytes:
     """What is left in a file.
 
     :raises OverflowError: if that is more than *limit* bytes
@@ -125,7 +130,7 @@ def read_file(path: _Path, limit: int) -> bytes:
         try:
             return read_all(file, limit)
         except OverflowError as exc:
-            raise OSError(errno.EFBIG, str(exc), os.fspath(path)) from exc
+            raise Unfit(errno.EFBIG, str(exc), os.fspath(path)) from exc
 
 
 def open_sink(path: _Path, flags: int) -> int:
@@ -137,7 +142,7 @@ def open_sink(path: _Path, flags: int) -> int:
         handle = os.open(path, os.O_WRONLY | flags | _NO_WAIT | _BINARY, 0o666)
     except OSError as exc:
         if exc.errno == errno.ENXIO:
-            raise _unlike(path, "a pipe that nobody reads", "start first what reads it") from exc
+            raise _unfit(path, "a pipe that nobody reads", "start first what reads it") from exc
         raise
     if _NO_WAIT:
         os.set_blocking(handle, True)

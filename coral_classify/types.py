@@ -128,7 +128,8 @@ class Inferred(NamedTuple):
 
     output: "np.ndarray[Any, Any]"      # (1, classes) raw
     answer: Answer
-    inference_ms: float
+    inference_ms: float                 # other views included
+    sure: Optional[bool] = None         # whether the best of all classes is to be relied on; None: not measured
 
 
 class Session(abc.ABC):

@@ -18,6 +18,8 @@ from coral_classify.testing import build_driver, write_pair
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SIMULATED = REPOSITORY / "coral_classify" / "testing"
+# Programs that tests run, as their users wrote them: no modules of ours.
+collect_ignore_glob = ["compat/programs/*"]
 
 # A background job of a shell ignores Ctrl-C, and so would all programs that the tests start and interrupt.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -32,7 +34,8 @@ settings.load_profile("patient")
 def own_home(tmp_path, monkeypatch):
     """No test reads or writes the user's cache folder, and none is steered by the user's environment."""
     monkeypatch.setenv("CORAL_CLASSIFY_HOME", str(tmp_path / "home"))
-    for name in ("CORAL_CLASSIFY_ENGINE", "CORAL_CLASSIFY_LIBEDGETPU"):
+    for name in ("CORAL_CLASSIFY_ENGINE", "CORAL_CLASSIFY_LIBEDGETPU", "CORAL_CLASSIFY_COMPAT",
+                 "CORAL_CLASSIFY_DEADLINE_MS"):
         monkeypatch.delenv(name, raising=False)
 
 

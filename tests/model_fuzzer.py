@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """Damages the structure of models and runs each in a child process: is it refused, or does an engine die of it?
-=======
-"""Damages the structure of models and runs each in a child process: does the reader refuse it, does an engine die?
->>>>>>> main
 
 ``python tests/model_fuzzer.py MODEL... --rounds 10000``; without a model, small ones of many operators are written.
 What kills the child, hangs it, or lets out an error that is none of ours, is printed, and kept with ``--keep FOLDER``.

@@ -18,7 +18,7 @@ PACKAGE = REPOSITORY / "coral_classify"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 ENGINES = ("ai_edge_litert", "tflite_runtime", "tensorflow")
 # The façade and its index; the rest of the root are rooms.
-LONG = ("supervision/keeper.py", "supervision/supervised.py")      # yet to be divided
+LONG = ("classifier.py", "supervision/keeper.py", "supervision/supervised.py")      # yet to be divided
 ENTRANCE = ("__init__.py", "__main__.py")
 
 

@@ -49,6 +49,9 @@ def fail(way):
         os._exit(7)
     if way == "hang":
         time.sleep(10000)
+    if way == "slow":
+        time.sleep(1.5)
+        return
     if way == "native hang":  # with the GIL held: no Python thread of the worker runs any more
         ctypes.PyDLL(None).sleep(10000)
     if way == "stop":

@@ -27,7 +27,8 @@ KILLS = int(os.environ.get("CORAL_CLASSIFY_KILLS", "20"))
 
 def quick(**changes):
     """Deadlines for tests: short where a test waits for them, and still long on a loaded machine."""
-    values = {"run_s": 20.0, "first_s": 20.0, "open_s": 30.0, "patience_s": 30.0, "close_s": 5.0}
+    values = {"run_s": 20.0, "first_s": 20.0, "open_s": 30.0, "patience_s": 30.0, "close_s": 5.0,
+              "trial_s": 0.0}
     values.update(changes)
     return Limits(**values)
 

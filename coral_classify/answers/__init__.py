@@ -6,6 +6,6 @@ May use: errors, types.
 from __future__ import annotations
 
 from .classes import among, class_ids
-from .decode import dequantize, ranked, top_k
+from .decode import dequantize, ranked, real_features, top_k
 
-__all__ = ["among", "class_ids", "dequantize", "ranked", "top_k"]
+__all__ = ["among", "class_ids", "dequantize", "ranked", "real_features", "top_k"]

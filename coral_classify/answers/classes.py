@@ -19,7 +19,7 @@ def class_ids(wanted: Iterable[Union[str, int]], labels: Optional[Tuple[str, ...
     found = set()
     for item in wanted:
         hits = [i for i, label in enumerate(labels or ()) if label == item]
-        if not hits and (not isinstance(item, str) or item.strip().isdecimal()):
+        if not hits and (not isinstance(item, str) or item.strip().isdecimal() and len(item) < 20):
             hits = [int(item)]
         if not hits:
             raise UsageError("no class is called %r; labels are matched letter by letter, ids are numbers" % (item,))

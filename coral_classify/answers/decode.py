@@ -8,7 +8,7 @@ import numpy as np
 from ..errors import UsageError
 from ..types import Quantization
 
-__all__ = ["top_k", "dequantize", "ranked"]
+__all__ = ["top_k", "dequantize", "ranked", "real_features"]
 
 
 def top_k(scores: "np.ndarray[Any, Any]", k: int) -> List[Tuple[int, Any]]:
@@ -64,3 +64,20 @@ def ranked(
         best = [(int(ids[i]), score) for i, score in top_k(scores[ids], k)]
     real = [(i, dequantize(score, quantization)) for i, score in best]
     return real if threshold is None else [(i, score) for i, score in real if score >= threshold]
+
+
+def real_features(output: "np.ndarray[Any, Any]", quantization: Quantization,
+                  unit: bool = True) -> "np.ndarray[Any, Any]":
+    """The real values of an output that holds features.
+
+    :param output: of any shape, uint8, int8 or float32
+    :param unit: divided by their length
+
+    >>> real_features(np.array([[0, 6, 8]], np.uint8), Quantization(0.5, 0)).tolist()
+    [0.0, 0.6000000238418579, 0.800000011920929]
+    """
+    features = output.reshape(-1).astype(np.float32)
+    if output.dtype.kind != "f" and quantization.scale:
+        features = np.float32(quantization.scale) * (features - quantization.zero_point)
+    length = float(np.linalg.norm(features)) if unit else 1.0
+    return np.asarray(features / np.float32(length or 1.0))

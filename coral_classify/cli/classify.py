@@ -2,10 +2,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import List
 
 from . import COMMANDS
+from .hint import show_once
 from .options import add_options, guarded
 
 __all__ = ["main"]
@@ -18,8 +18,7 @@ def main(argv: List[str]) -> int:
 
     code = guarded(args, run)
     if code == 0 and args.model is None and not args.json:
-        print("coral-classify: the package's own model knows 73 kinds of things; for 1000: coral-classify models "
-              "pull efficientnet-edgetpu-s, then --model efficientnet-edgetpu-s", file=sys.stderr)
+        show_once()
     return code
 
 

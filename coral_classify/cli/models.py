@@ -206,6 +206,8 @@ def _read(path: Path, passport: "Optional[Passport]") -> Dict[str, str]:
             if passport and passport.mean is not None and passport.std is not None else None
         normalization = choose(file.input, passport=given, metadata=file.normalization)
         labels = labels_for(file, passport, None)
+        if not labels and passport is None and file.features:
+            said["classifier"] = "no: it gives features, not classes (%s)" % file.features
         said["input"], said["output"] = _spec(file.input), _spec(file.output)
         said["labels"] = "%d, from %s to %s" % (len(labels), labels[0], labels[-1]) if labels else "none: ids are shown"
         said["normalization"] = "mean %s, std %s: %s%s" % (

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Optional, Set
 
 from ..errors import CoralClassifyError, UsageError
+from ..reading import Unfit, open_sink
 from ..writing import whole
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["CsvFile", "JsonLines", "SortedFolders", "opened"]
 
 UNSURE = "_unsure"
-_NAME_LIMIT = 80        # characters of a folder's name
+_NAME_LIMIT = 80        # characters of a folder's name, …
+_NAME_BYTES = 255       # … and bytes, which is what file systems count
 
 
 class _RecordFile:
@@ -41,7 +43,9 @@ class _RecordFile:
                 if not resume:
                     raise UsageError("%s: is there already; --resume goes on with it, another name starts anew" % path)
                 self._cut_torn_end(path)
-            self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+            self._handle = open_sink(path, os.O_CREAT | os.O_APPEND)
+        except Unfit as exc:
+            raise CoralClassifyError("%s: %s" % (path, exc.strerror)) from exc
         except OSError as exc:
             raise CoralClassifyError("%s: cannot be written: %s" % (path, exc.strerror or exc)) from exc
         self._path = path
@@ -210,8 +214,16 @@ def _same(source: Any, target: str) -> bool:
 
 def _folder_name(label: str) -> str:
     """A label as the name of a folder: no separators, no control characters, no leading dot."""
-    name = re.sub(r'[\\/:*?"<>|\x00-\x1f\x7f]', "_", label).strip(" .")[:_NAME_LIMIT]
+    name = re.sub(r'[\\/:*?"<>|\x00-\x1f\x7f]', "_", label).strip(" .")
+    name = _cut(name[:_NAME_LIMIT], _NAME_BYTES).rstrip(" .")
     return name if name and name != UNSURE else "_" + name
+
+
+def _cut(name: str, limit: int) -> str:
+    """Its beginning of at most *limit* bytes, in whole characters."""
+    while len(name.encode("utf-8", "surrogatepass")) > limit:
+        name = name[:-1]
+    return name
 
 
 def opened(jsonl: Optional[str], csv_path: Optional[str], resume: bool, ranks: int) -> "List[Any]":

@@ -3,7 +3,7 @@ not open.
 
 Knows the driver's C functions and structs, sysfs and /proc.  Knows nothing of models, engines, pictures or processes
 that may die: whoever opens a device here takes the driver's crashes along.
-May use: errors, types.
+May use: errors, arguments, types.
 """
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ from .driver import (
     talk,
     version,
 )
+from .driver import list_devices as driver_devices
 from .system import System, narrow_user_land
 from .words import being_opened, worth_quoting
 
-__all__ = ["AcceleratorRecord", "Delegate", "Device", "Options", "System", "being_opened", "check_library", "close_at_exit", "library",
-           "library_name", "list_devices", "match", "narrow_user_land", "open_delegate", "reasons", "sensible", "talk",
-           "version", "worth_quoting"]
+__all__ = ["AcceleratorRecord", "Delegate", "Device", "Options", "System", "being_opened", "check_library",
+           "close_at_exit", "driver_devices", "library", "library_name", "list_devices", "match", "narrow_user_land",
+           "open_delegate", "reasons", "sensible", "talk", "version", "worth_quoting"]

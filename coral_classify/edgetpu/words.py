@@ -12,7 +12,8 @@ from typing import Dict, List, NamedTuple, Optional
 
 __all__ = ["OPENING", "Meaning", "being_opened", "death", "refusals", "worth_quoting"]
 
-OPENING = "I coral_classify:0] opening %s\n"    # ours, in the manner of the driver's log: said before the driver is asked
+# Ours, in the manner of the driver's log: said before the driver is asked.
+OPENING = "I coral_classify:0] opening %s\n"
 
 
 class Meaning(NamedTuple):

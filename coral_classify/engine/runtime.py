@@ -15,7 +15,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from .. import edgetpu
+from .. import arguments, edgetpu
 from ..edgetpu import reasons
 from ..errors import EngineError, EngineNotFound, ModelError, UsageError
 from ..modelfiles import ModelFile, NetworkFile
@@ -23,7 +23,8 @@ from ..types import Session, filled
 from .details import check_classifier, plain, spec
 from .runtimes import advice
 
-__all__ = ["ENGINES", "Engine", "EngineSession", "load_engine", "open_session", "usable_cores"]
+__all__ = ["ENGINES", "Engine", "EngineSession", "load_engine", "open_interpreter", "open_plugin", "open_session",
+           "usable_cores"]
 
 # In order of preference: litert runs uint8 networks an order of magnitude faster on the CPU.
 _MODULES = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}
@@ -51,7 +52,7 @@ def load_engine(name: Optional[str] = None) -> Engine:
     """
     name = name or os.environ.get("CORAL_CLASSIFY_ENGINE") or None
     if name is not None and name not in _MODULES:
-        raise UsageError("engine must be one of %s, got %r" % (", ".join(ENGINES), name))
+        raise arguments.wrong("engine", "one of %s" % ", ".join(ENGINES), name)
     reasons: List[str] = []
     with _load_lock:
         for candidate in ENGINES if name is None else (name,):
@@ -72,7 +73,7 @@ def _import(name: str) -> Engine:
         spec = importlib.util.find_spec(module)
     except (ImportError, ValueError):
         spec = None
-    if spec is None:
+    if spec is None or getattr(spec.loader, "serves_programs", False):  # coral_classify.compat gives it to programs
         raise EngineNotFound("%s is not installed" % name)
     if not _works_with_numpy(name):
         # Importing it would print a page of tracebacks and fail at the first Interpreter with a SystemError.
@@ -106,6 +107,37 @@ def _installed_version(name: str) -> str:
             if found:
                 return found.group(1)
     return ""
+
+
+def open_interpreter(name: Optional[str] = None, resolver: str = "AUTO", **arguments: Any) -> Any:
+    """A runtime's bare ``Interpreter``, for whoever keeps other promises than a :class:`Session`.
+
+    :param name: of the engine, as for :func:`load_engine`
+    :param resolver: name of the runtime's ``OpResolverType``
+    :param arguments: of the runtime's constructor; one that this version has not got is left out where it is None
+    :raises EngineNotFound: without a TFLite runtime that works
+    :raises Exception: whatever the runtime raises
+    """
+    interpreter = load_engine(name).interpreter
+    if resolver != "AUTO":
+        arguments["experimental_op_resolver_type"] = _beside(interpreter, "OpResolverType")[resolver]
+    return interpreter(**{key: value for key, value in arguments.items() if value is not None})
+
+
+def _beside(interpreter: Any, name: str) -> Any:
+    """Another class of the runtime's module; ``sys.modules`` may have another one under its name by now."""
+    return interpreter.__init__.__globals__[name]
+
+
+def open_plugin(library: str, options: Optional[Dict[Any, Any]] = None) -> Any:
+    """A delegate that is no Edge TPU's, as the runtime makes it.
+
+    :raises ValueError, OSError: if it cannot be loaded
+    """
+    try:
+        return _beside(load_engine().interpreter, "Delegate")(library, options)
+    except ValueError as exc:
+        raise ValueError("Failed to load delegate from %s\n%s" % (library, exc)) from exc
 
 
 def usable_cores() -> int:

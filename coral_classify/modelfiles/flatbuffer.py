@@ -55,6 +55,11 @@ class Table:
         offset = _unpack(self._buffer, "<H", self._vtable + 4 + 2 * number)
         return self._position + offset if offset else None
 
+    def place(self, number: int) -> Optional[int]:
+        """Where the string, vector or table of a field begins in the buffer; None if it is absent."""
+        position = self._field(number)
+        return None if position is None else self._follow(position)
+
     def scalar(self, number: int, kind: str, default: Any = 0) -> Any:
         """A number of *kind* ("int32", "uint8", "float32", …)."""
         position = self._field(number)

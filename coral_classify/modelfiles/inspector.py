@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 from ..errors import ModelError
+from ..reading import open_regular, why
 from .flatbuffer import Table, root
 from .latency import ON_CHIP_BYTES, TYPICAL_ERROR, Estimate, estimate
 from .modelfile import EDGETPU_OP, twin_path
@@ -95,7 +96,7 @@ def inspect(path: Union[str, "os.PathLike[str]"]) -> Report:
     """
     path = Path(path)
     try:
-        with open(str(path), "rb") as file:
+        with open_regular(path) as file:
             if os.fstat(file.fileno()).st_size == 0:
                 raise ModelError("the file is empty; copy or download it again")
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as buffer:
@@ -104,8 +105,10 @@ def inspect(path: Union[str, "os.PathLike[str]"]) -> Report:
         raise ModelError("model %s: %s" % (path, exc)) from exc
     except FileNotFoundError as exc:
         raise ModelError("model %s: no such file" % path) from exc
-    except (OSError, ValueError) as exc:
-        raise ModelError("model %s: cannot be read: %s" % (path, getattr(exc, "strerror", None) or exc)) from exc
+    except OSError as exc:
+        raise ModelError("model %s: %s" % (path, why(exc))) from exc
+    except ValueError as exc:
+        raise ModelError("model %s: cannot be read: %s" % (path, exc)) from exc
     twin = twin_path(path)
     if report.macs is None and twin != path and twin.is_file():
         # What the compiler hid inside its package is plain to see in the file that it compiled.

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import List, Optional, Tuple, Union
 
 from ..errors import LabelsError
+from ..reading import read_file, why
 
 __all__ = ["parse_labels", "read_labels", "fit_labels"]
 
 _COLON = re.compile(r"\s*(\d{1,7})\s*:\s*(.*?)\s*$")        # "0: cat"
 _SPACE = re.compile(r"\s*(\d{1,7})\s+(\S.*?)\s*$")          # "0 cat"
+_LIMIT = 16 << 20       # bytes; a thousand classes take some 20000
 
 
 def parse_labels(content: bytes, *, source: str = "labels") -> Tuple[str, ...]:
@@ -65,9 +67,9 @@ def read_labels(path: Union[str, Path]) -> Tuple[str, ...]:
     :raises LabelsError: also if the file cannot be read
     """
     try:
-        content = Path(path).read_bytes()
+        content = read_file(path, _LIMIT)
     except OSError as exc:
-        raise LabelsError("labels %s: cannot be read: %s" % (path, exc.strerror or exc)) from exc
+        raise LabelsError("labels %s: %s" % (path, why(exc))) from exc
     return parse_labels(content, source=str(path))
 
 

@@ -15,16 +15,18 @@ from typing import Any, Callable, List, NamedTuple, Optional, Tuple, TypeVar, Un
 import numpy as np
 
 from ..errors import ModelError
+from ..reading import open_regular, read_all, why
 from ..types import Quantization, TensorSpec
-from . import structure
+from . import kinds, structure
 from .flatbuffer import Table, root
 from .labels import parse_labels
 
-__all__ = ["ModelFile", "NetworkFile", "read_model", "read_network", "twin_path", "compiled_path"]
+__all__ = ["ModelFile", "NetworkFile", "is_compiled", "read_model", "read_network", "twin_path", "compiled_path",
+           "TYPES"]
 
 EDGETPU_OP = "edgetpu-custom-op"
 # TensorType of the schema -> NumPy; other types are no input or output of an image classifier.
-_DTYPES = {0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 6: "bool", 7: "int16", 9: "int8",
+TYPES = {0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 6: "bool", 7: "int16", 9: "int8",
            10: "float64"}
 _METADATA_NAME = "TFLITE_METADATA"
 _NORMALIZATION_OPTIONS = 1          # in the union ProcessUnitOptions
@@ -45,6 +47,12 @@ class ModelFile(NamedTuple):
     labels: Optional[Tuple[str, ...]]                   # from the metadata
     normalization: Optional[Tuple[Tuple[float, ...], Tuple[float, ...]]]    # (means, stds) from the metadata
     size: int                                           # bytes
+    last: Optional[str] = None                          # the operator that gives the output its meaning
+
+    @property
+    def features(self) -> Optional[str]:
+        """Why this looks like features for other networks, where nobody names classes; None if it does not."""
+        return kinds.features(self.output, self.last)
 
 
 class NetworkFile(NamedTuple):
@@ -55,9 +63,14 @@ class NetworkFile(NamedTuple):
 
 
 def twin_path(path: Path) -> Path:
-    """The CPU twin of a compiled file: ``X_edgetpu.tflite`` -> ``X.tflite``."""
+    """The CPU twin of a compiled file: ``X_edgetpu.tflite`` -> ``X.tflite``.
+
+    Also of one that was compiled together with others: ``X_cocompiled_with_Y_edgetpu.tflite`` -> ``X.tflite``.
+    """
     stem = path.stem
-    return path.with_name((stem[:-len("_edgetpu")] if stem.endswith("_edgetpu") else stem) + path.suffix)
+    if stem.endswith("_edgetpu"):
+        stem = stem[:-len("_edgetpu")].partition("_cocompiled_with_")[0] or stem
+    return path.with_name(stem + path.suffix)
 
 
 def compiled_path(path: Path) -> Path:
@@ -81,9 +94,17 @@ def read_network(path: Union[str, "os.PathLike[str]"]) -> NetworkFile:
     return _read(Path(path), _parse_network)
 
 
+def is_compiled(content: bytes) -> bool:
+    """Whether the content of a ``.tflite`` holds an operator of the Edge TPU; False for what is no ``.tflite``."""
+    try:
+        return content[4:8] == b"TFL3" and _is_compiled(root(content, b"TFL3"))
+    except ModelError:
+        return False
+
+
 def _read(path: Path, parse: Callable[[Any, Path, int], Read]) -> Read:
     try:
-        with open(str(path), "rb") as file:
+        with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
             if size == 0:
                 raise ModelError("the file is empty; copy or download it again")
@@ -93,8 +114,10 @@ def _read(path: Path, parse: Callable[[Any, Path, int], Read]) -> Read:
         raise ModelError("model %s: %s" % (path, exc)) from exc
     except FileNotFoundError as exc:
         raise ModelError("model %s: no such file" % path) from exc
-    except (OSError, ValueError) as exc:
-        raise ModelError("model %s: cannot be read: %s" % (path, getattr(exc, "strerror", None) or exc)) from exc
+    except OSError as exc:
+        raise ModelError("model %s: %s" % (path, why(exc))) from exc
+    except ValueError as exc:       # a name that cannot be one
+        raise ModelError("model %s: cannot be read: %s" % (path, exc)) from exc
 
 
 def _parse_network(buffer: Any, path: Path, size: int) -> NetworkFile:
@@ -121,6 +144,9 @@ def _parse(buffer: Any, path: Path, size: int) -> ModelFile:
     model, graph = _model_and_graph(buffer)
     tensors = list(graph.tables(0))
     inputs, outputs = (graph.numbers(number, "int32") for number in (1, 2))
+    task = kinds.other_task(model, graph)
+    if task is not None:
+        raise ModelError("not an image classifier: it %s" % task)
     if len(inputs) != 1 or len(outputs) != 1:
         raise ModelError("not an image classifier: it has %d inputs and %d outputs, one of each is needed"
                          % (len(inputs), len(outputs)))
@@ -135,12 +161,13 @@ def _parse(buffer: Any, path: Path, size: int) -> ModelFile:
         labels=labels,
         normalization=normalization,
         size=size,
+        last=kinds.last_operator(model, graph),
     )
 
 
 def _spec(tensor: Table, role: str) -> TensorSpec:
     kind = tensor.scalar(1, "int8")
-    if kind not in _DTYPES:
+    if kind not in TYPES:
         raise ModelError("the %s has TFLite type %d; an image classifier has uint8, int8 or float32" % (role, kind))
     quantization = tensor.table(4)
     scales = quantization.numbers(2, "float32") if quantization else ()
@@ -150,7 +177,7 @@ def _spec(tensor: Table, role: str) -> TensorSpec:
     scale = float(scales[0]) if scales else 0.0
     zero_point = int(zero_points[0]) if zero_points else 0
     shape = tensor.numbers(0, "int32")
-    dtype = np.dtype(_DTYPES[kind])
+    dtype = np.dtype(TYPES[kind])
     if dtype not in (np.dtype("uint8"), np.dtype("int8"), np.dtype("float32")):
         raise ModelError("the %s is %s; uint8, int8 and float32 are supported" % (role, dtype))
     if not 0.0 <= scale < float("inf"):
@@ -218,8 +245,8 @@ def _labels(graph: Table, path: Path) -> Optional[Tuple[str, ...]]:
     try:
         with zipfile.ZipFile(str(path)) as archive:
             for name in names:
-                if archive.getinfo(name).file_size <= _LABELS_LIMIT:
-                    return parse_labels(archive.read(name), source="%s in %s" % (name, path))
+                with archive.open(name) as file:        # what it says of its size need not be true
+                    return parse_labels(read_all(file, _LABELS_LIMIT), source="%s in %s" % (name, path))
     except Exception:   # a damaged archive raises zipfile's, zlib's and struct's errors, EOFError and more
         pass
     return None

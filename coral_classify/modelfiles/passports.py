@@ -14,21 +14,31 @@ import os
 from pathlib import Path
 from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
+from ..errors import ModelError
 from ..locations import package_folder
+from ..reading import open_regular, read_all
+from .modelfile import read_model, twin_path
 from .ownpassports import NAME, entries, own_file
 
-__all__ = ["EMBEDDED", "NAME", "Passport", "Sure", "address", "by_blob", "by_file", "embedded", "embedded_name",
-           "git_blob_id", "known", "label_pin", "load_manifest", "own", "own_file"]
+__all__ = ["EMBEDDED", "INSIDE", "NAME", "Passport", "Sure", "address", "by_blob", "by_file", "changed",
+           "embedded", "embedded_name", "git_blob_id", "inside", "known", "label_pin", "load_manifest", "own",
+           "own_file"]
 
+INSIDE = "coral_classify.json"      # passport of a model of own classes, in the zip behind it
 EMBEDDED = "everyday_objects"       # stem of the files of the model that the package carries
+_INSIDE_LIMIT = 1 << 20             # bytes; what it may be in memory
 
 
 class Sure(NamedTuple):
-    """When an answer of this model is to be relied on; chosen on photographs, see models/README.md."""
+    """When an answer of this model is to be relied on; chosen on photographs, see models/README.md.
+
+    The answer to the picture must hold, and the same class must reach ``min_score`` in other views of it.
+    """
 
     min_score: float
     min_margin: float               # to the second
     unsure_labels: Tuple[str, ...]  # answers that say "I do not know"
+    views: Tuple[str, ...] = ()     # names of :func:`coral_classify.pictures.view_of`; each costs an inference
 
     def holds(self, best: Sequence[Tuple[str, float]]) -> bool:
         """:param best: (label, score) of the best two of all classes"""
@@ -100,7 +110,8 @@ def embedded() -> Optional[Passport]:
     return _passport(dict(
         entry, input_size=entry["input"][0], accuracy={"top1_quantized": round(100 * figures["top1"], 1)},
         files={"cpu": {"name": entry["file"], "git_blob": entry["git_blob"], "sha256": entry["sha256"]}},
-        sure=Sure(rule["min_score"], rule["min_margin"], tuple(rule["unsure_labels"]))))
+        sure=Sure(rule["min_score"], rule["min_margin"], tuple(rule["unsure_labels"]),
+                  tuple(rule.get("views", ())))))
 
 
 def embedded_name() -> str:
@@ -118,6 +129,23 @@ def known() -> Tuple[Passport, ...]:
     return ((carried,) if carried else ()) + load_manifest() + own()
 
 
+def inside(path: Path) -> Optional[Passport]:
+    """The passport that a model file carries behind itself, as those of own classes do; None if it has none."""
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(str(path)) as archive:
+            with archive.open(INSIDE) as file:      # what it says of its size need not be true
+                entry = json.loads(read_all(file, _INSIDE_LIMIT).decode("utf-8"))
+        rule = entry["sure"]
+        return Passport(
+            name=path.stem, title=entry["title"], kind="classification", files={}, labels=None, label_offset=0,
+            classes=len(entry["labels"]), mean=None, std=None, notes=entry["notes"],
+            sure=Sure(rule["min_score"], rule["min_margin"], tuple(rule["unsure_labels"])))
+    except Exception:       # no zip, a damaged one, or another's: then nothing is known
+        return None
+
+
 def label_pin(passport: Passport) -> Optional[Dict[str, Any]]:
     """git_blob and sha256 of a passport's label file; None if it has no pin."""
     return passport.label_pin or _manifest()["labels"].get(passport.labels)
@@ -125,7 +153,7 @@ def label_pin(passport: Passport) -> Optional[Dict[str, Any]]:
 
 def git_blob_id(path: Path) -> str:
     """Git's id of a file's content, which pins its bytes: ``sha1("blob " + length + NUL + content)``."""
-    with open(str(path), "rb") as file:
+    with open_regular(path) as file:
         digest = hashlib.sha1(b"blob %d\0" % os.fstat(file.fileno()).st_size)
         for block in iter(lambda: file.read(1 << 20), b""):
             digest.update(block)
@@ -141,5 +169,46 @@ def by_blob(blob_id: str) -> Optional[Passport]:
 
 
 def by_file(path: Path) -> Optional[Passport]:
-    """The passport of this file, whatever it is called; None if its content is not a published one."""
-    return by_blob(git_blob_id(path))
+    """The passport of this file, whatever it is called; None if its content is not a published one.
+
+    A file that was compiled together with others has a content of its own for each company: it is known as its single
+    model if its name says so, and it takes and gives what that one does.
+    """
+    return by_blob(git_blob_id(path)) or _of_single_model(path)
+
+
+def _of_single_model(path: Path) -> Optional[Passport]:
+    single = twin_path(path)
+    if "_cocompiled_with_" not in path.name or single == path:
+        return None
+    for passport in known():
+        if any(file["name"] == single.name for file in passport.files.values()):
+            try:
+                model = read_model(path)
+            except ModelError:
+                return None
+            sides = {passport.input_size} if passport.input_size else set(model.input.shape[1:3])
+            same = set(model.input.shape[1:3]) == sides and passport.classes in (None, model.output.shape[1])
+            return passport if model.compiled and same else None
+    return None
+
+
+
+def changed(asked: Optional[object], path: Path, found: Optional[Passport]) -> Optional[str]:
+    """What to say of a file that a known name led to, and that has another content; None if all is well.
+
+    :param asked: name of a model, or of one of its files; None: the package's own.  A path may have any content.
+    :param found: the passport of the file's content, if there is one
+    """
+    if asked is not None and os.path.exists(str(asked)):
+        return None
+    name = embedded_name() if asked is None else str(asked)
+    passport = next((each for each in known() if name == each.name
+                     or any(name == file["name"] for file in each.files.values())), None)
+    if passport is None or (found is not None and found.name == passport.name):
+        return None
+    if passport == embedded():
+        return "model %s: %s is not the file that came with the package; to have that, install it anew" % (name, path)
+    anew = "pull %s" % passport.name if not passport.own else "add"
+    return ("model %s: %s is not the file that is known under this name; to have that: coral-classify models remove %s,"
+            " then coral-classify models %s" % (name, path, passport.name, anew))

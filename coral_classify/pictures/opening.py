@@ -76,7 +76,10 @@ def look_at(image: "Image.Image", found: surveys.Survey = _NOTHING) -> Opened:
 def _open(file: BinaryIO, form: str) -> "Image.Image":
     # Older versions may take another format than the marks say, which is refused then; none that they would take for a
     # file with these marks starts a program.
-    return Image.open(file, formats=[form]) if _CAN_CHOOSE else Image.open(file)
+    try:
+        return Image.open(file, formats=[form]) if _CAN_CHOOSE else Image.open(file)
+    except KeyError as exc:     # this version knows no such format
+        raise UnidentifiedImageError(form) from exc
 
 
 @contextlib.contextmanager
@@ -122,10 +125,8 @@ def renamed(picture: Any, name: str) -> Iterator[None]:
     except MemoryError as exc:
         raise ImageError("image %s: not enough memory to decode it; scale it down first" % name) from exc
     except Exception as exc:    # Pillow's decoders raise OSError, SyntaxError, struct.error, ValueError, …
-        if isinstance(exc, reading.Unlike):
-            raise ImageError("image %s: %s" % (name, exc.strerror)) from exc
         if isinstance(exc, OSError) and exc.errno is not None:      # the system's, not a decoder's
-            raise ImageError("image %s: cannot be read: %s" % (name, exc.strerror or exc)) from exc
+            raise ImageError("image %s: %s" % (name, reading.why(exc))) from exc
         raise ImageError("image %s: cannot be decoded (%s); it is damaged or cut short, copy or download it again"
                          % (name, str(exc) or type(exc).__name__)) from exc
 

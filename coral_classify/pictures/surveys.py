@@ -11,7 +11,7 @@ from typing import BinaryIO, Callable, Dict, NamedTuple, Optional
 from . import exif, jpeg, tiff
 from .limits import Limits, Refused
 
-__all__ = ["FORMATS", "Survey", "format_of", "survey"]
+__all__ = ["EXTENSIONS", "FORMATS", "Survey", "format_of", "survey"]
 
 
 class Survey(NamedTuple):
@@ -114,6 +114,10 @@ def _tiff(file: BinaryIO, length: int) -> Survey:
     layout = tiff.survey(file)
     # Pillow turns it upright while decoding, which takes the picture once more.
     return Survey(bytes=layout.buffer, per_pixel=0 if layout.orientation == 1 else 4, orientation=layout.orientation)
+
+
+# The ends of names by which pictures are found in folders and archives; a picture that is named may be called anything.
+EXTENSIONS = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".avif")
 
 
 class _Format(NamedTuple):

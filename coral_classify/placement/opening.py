@@ -5,10 +5,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, NamedTuple, Optional, Tuple, Union
 
-from .. import edgetpu, zoo
+from .. import arguments, edgetpu, zoo
 from ..edgetpu import Options
 from ..engine import open_session
 from ..errors import DeviceError, ModelError
+from ..events import ON_DEVICE_LOSS
 from ..locations import find, home, package_folder
 from ..modelfiles import ModelFile, passports, twin_path
 from ..types import Session
@@ -17,7 +18,7 @@ from .placement import Placement, placements, twin_of
 if TYPE_CHECKING:
     from ..events import Event
 
-__all__ = ["Supervision", "find_model", "open_first"]
+__all__ = ["Supervision", "find_model", "open_features", "open_first"]
 
 # The model that the package carries; see models/README.md.
 _DEFAULT_MODEL = passports.EMBEDDED + ".tflite"
@@ -62,6 +63,26 @@ class Supervision(NamedTuple):
     on_device_loss: str
     on_event: Optional[Callable[["Event"], None]]
 
+    def check(self) -> "Supervision":
+        """:raises UsageError: for what cannot be meant"""
+        return Supervision(
+            None if self.wanted is None else arguments.flag("supervised", self.wanted),
+            arguments.number("deadline_ms", self.deadline_ms, above=0),
+            arguments.choice("on_device_loss", self.on_device_loss, ON_DEVICE_LOSS),
+            None if self.on_event is None else arguments.callback("on_event", self.on_event))
+
+
+def checked_place(device: str, engine: Optional[str], threads: Optional[int]) -> Optional[int]:
+    """The number of threads, after a look at all three.
+
+    :raises UsageError: for what cannot be meant
+    """
+    if device not in ("auto", "cpu") if isinstance(device, str) else True:
+        edgetpu.match(device, [])
+    if engine is not None:
+        arguments.text("engine", engine)
+    return None if threads is None else arguments.whole("threads", threads, least=1, most=1024)
+
 
 def _open_one(way: Placement, engine: Optional[str], threads: Optional[int], options: Options,
               watch: Supervision) -> Session:
@@ -100,3 +121,27 @@ def open_first(model: ModelFile, device: str, engine: Optional[str], threads: Op
                           % (model.path, missing, twin_path(model.path).name),
                           cause=missing.cause, evidence=missing.evidence) from missing
     raise missing
+
+
+def open_features(model: ModelFile, embedding: bool, device: str, engine: Optional[str], threads: Optional[int],
+                  options: Options, watch: Supervision) -> Session:
+    """A session whose output is the features of a model, on the device on which its file runs.
+
+    :param embedding: the model gives features already
+    :raises ModelError: if the features cannot be found in the file
+    """
+    import tempfile
+    import weakref
+
+    from ..modelfiles import extractor, read_model
+
+    try:
+        content = extractor(model.path.read_bytes(), embedding)
+    except ModelError as exc:
+        raise ModelError("model %s: %s" % (model.path, exc)) from exc
+    folder = tempfile.TemporaryDirectory(prefix="coral-classify-")
+    path = Path(folder.name) / ("features_edgetpu.tflite" if model.compiled else "features.tflite")
+    path.write_bytes(content)
+    session = open_first(read_model(path), device if model.compiled else "cpu", engine, threads, options, watch)[0]
+    weakref.finalize(session, folder.cleanup)       # a supervised session opens the file again after a crash
+    return session

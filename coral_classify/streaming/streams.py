@@ -6,6 +6,7 @@ Knows threads and queues.  What is done to a picture, and on what, is the busine
 from __future__ import annotations
 
 import functools
+import os
 import threading
 import time
 from collections import deque
@@ -13,8 +14,9 @@ from typing import TYPE_CHECKING, Callable, Deque, Iterable, Iterator, List, Opt
 
 import numpy as np
 
+from .. import arguments
 from ..engine import usable_cores
-from ..errors import CoralClassifyError, DeviceError, SessionClosed, UsageError
+from ..errors import CoralClassifyError, DeviceError, SessionClosed
 from ..pictures import Picture
 from ..types import Result, Wanted
 from .devices import Devices
@@ -30,6 +32,8 @@ _PATIENCE_S = 30.0  # how long a picture may wait while every device is away
 _STALL_S = 0.1      # a picture that takes longer lets further ones pass, …
 _STALL_FACTOR = 16  # … up to so many times the window
 _QUICK_S = 0.002    # a source that gives its pictures faster is read ahead of finished results
+_MOST_DECODERS = 1024       # threads; the system refuses more at some point
+_MOST_BYTES = 1 << 40
 _GRACE_S = 0.5      # for what is in progress when the stream is closed
 
 
@@ -50,9 +54,10 @@ def stream(
         while all are lost, or None
     :raises UsageError: at once, for a parameter that cannot be meant
     """
-    for name, value in (("ahead", ahead), ("decoders", decoders), ("max_bytes", max_bytes)):
-        if value is not None and value < 1:
-            raise UsageError("%s must be at least 1, got %r" % (name, value))
+    pictures = arguments.pictures("pictures", pictures)
+    ahead = arguments.whole("ahead", ahead, least=1)
+    decoders = None if decoders is None else arguments.whole("decoders", decoders, least=1, most=_MOST_DECODERS)
+    max_bytes = arguments.whole("max_bytes", max_bytes, least=1, most=_MOST_BYTES)
     spec = classifiers[0].input
     ahead = max(1, min(ahead, max_bytes // (spec.dtype.itemsize * int(np.prod(spec.shape)))))
     decoders = min(ahead, decoders or usable_cores())
@@ -92,10 +97,14 @@ class _Stream:
         # Where there is an Edge TPU, its tensors: what a process shares with another serves within a process, too.
         giver = next((c for c in self._classifiers if c.device != "cpu"), self._classifiers[0])
         self._traffic.free = giver.input_tensors(self._size)
+        owner = os.getpid()
         try:
             for thread in threads:
                 thread.start()
             while True:
+                if os.getpid() != owner:    # no thread came along through fork(), and any lock may be held for ever
+                    raise SessionClosed("this stream belongs to process %d and cannot be used after a fork (process "
+                                        "%d); make one in the process that uses it" % (owner, os.getpid()))
                 self._read()
                 if not self._window:
                     if self._pictures is None:
@@ -109,7 +118,8 @@ class _Stream:
                     yield self._result(item)
                     del item
         finally:
-            self._end(threads)
+            if os.getpid() == owner:
+                self._end(threads)
         if self._trouble is not None:
             raise self._trouble
 

@@ -50,6 +50,7 @@ class Child:
         self.inputs: Tuple[TensorSpec, ...] = ()
         self.outputs: Tuple[TensorSpec, ...] = ()
         self.requests = 0  # inferences that were asked for
+        self.answers = 0  # and answered
         self.proven = bool(order["prove"])
         self._in_use = threading.Lock()  # held during a request: no descriptor is closed under it
         self._number = 0  # of the latest request, of any kind
@@ -150,6 +151,7 @@ class Child:
                 self._announced = next_one
                 if frame.kind == channel.FAILED:
                     raise channel.error_from_json(frame.payload)
+                self.answers += 1
                 if places is None:
                     outputs = channel.outputs_from_payload(frame.payload, self.outputs)
                     return filled(into, outputs)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import platform
 import select
 import signal
 import threading
@@ -41,6 +42,8 @@ class Limits(NamedTuple):
     open_s: float = 30.0  # opening; the driver itself gives up after 25 s
     patience_s: float = 30.0  # how long a picture may wait for a lost device that has no twin
     close_s: float = 2.0  # for an orderly end
+    # The first opening may begin with a trial of driver and runtime (engine/pairing.py), which refuses as slowly.
+    trial_s: float = 0.0 if platform.machine() == "x86_64" else 60.0
 
 
 class Keeper:
@@ -235,7 +238,7 @@ class Keeper:
             self._dying = True
         trouble = self._accused or self._cause_of_death(child, "during work")
         child.bury()
-        decision = self._health.failed(time.monotonic())
+        decision = self._health.failed(time.monotonic(), child.answers)
         self.losses += 1
         self._tell_loss(trouble, decision)
         self._set_away(trouble)
@@ -250,14 +253,15 @@ class Keeper:
 
     def _open(self, child: Child) -> Optional[CoralClassifyError]:
         """None when it is ready, else why not."""
-        end = time.monotonic() + self._limits.open_s
+        allowed_s = self._limits.open_s + (0.0 if self._settled or self._device == "cpu" else self._limits.trial_s)
+        end = time.monotonic() + allowed_s
         listening = True
         while not self._stopping:
             left = end - time.monotonic()
             if left <= 0:
                 self._name_what_was_meant(child)
                 return DeadlineExceeded(
-                    "opening %s took longer than %.0f s%s" % (self.name, self._limits.open_s, _quote(child)),
+                    "opening %s took longer than %.0f s%s" % (self.name, allowed_s, _quote(child)),
                     cause="hang",
                     evidence="\n".join(child.said()),
                 )

@@ -29,7 +29,7 @@ from ..errors import (
     SessionClosed,
     UsageError,
 )
-from ..events import Event, Teller
+from ..events import ON_DEVICE_LOSS, Event, Teller
 from ..processes import interpreter
 from ..types import Answer, Session, TensorSpec
 from .childprocess import Child, ChildDied, ChildHung, Tensors
@@ -39,7 +39,6 @@ from .tensors import shared_sets
 
 __all__ = ["SupervisedSession", "Event", "Limits", "check_policy", "decide"]
 
-ON_DEVICE_LOSS = ("cpu", "retry", "raise")
 _FACTORY = "coral_classify.engine:open_described"
 _GRACE_S = 1.0  # for a run in progress when the session is closed
 _TRIES = 3  # per picture: one that kills three workers in a row is given up

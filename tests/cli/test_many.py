@@ -234,7 +234,7 @@ def test_a_folder_that_cannot_be_looked_into_is_told(classify, folder, monkeypat
 
 
 def test_a_member_that_is_too_large_is_not_unpacked(classify, folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("coral_classify.cli.sources._MEMBER_LIMIT", 10)
+    monkeypatch.setattr("coral_classify.cli.archives.HELD_BYTES", 10)
     path = tmp_path / "photos.zip"
     with zipfile.ZipFile(str(path), "w") as archive:
         archive.write(str(folder / "a.png"), "a.png")

@@ -136,6 +136,16 @@ def test_what_does_not_work_gives_exit_code_1_and_a_reason(driver, pair, any_eng
     assert "in the background" not in last and (not listed or "coral-classify doctor" not in last), "this is the doctor"
 
 
+def test_a_driver_that_does_not_fit_the_runtime_is_no_matter_of_cables(driver, pair, any_engine, monkeypatch, capsys):
+    driver("usb")
+    monkeypatch.setenv("SIM_RUNTIME", "13")
+    monkeypatch.setenv("SIM_ABI", "2020")
+    assert main(["doctor", "--model", str(pair)]) == 1
+    last = capsys.readouterr().out.split("problem  classification")[1]
+    assert "does not work with" in last and "--only-upgrade libedgetpu1-std" in last.split("mend:")[1]
+    assert "cable" not in last and "replug" not in last
+
+
 @pytest.mark.parametrize("content, words", [
     (None, "no such file"), (b"", "the file is empty"), (b"text", "not a TFLite")])
 def test_a_broken_model_does_not_hide_the_other_findings(driver, tmp_path, any_engine, capsys, content, words):

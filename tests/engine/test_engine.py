@@ -116,7 +116,6 @@ def _failing(stage, ends):
             self.check("allocate")
 
         def get_input_details(self):
-<<<<<<< HEAD
             return [self.details((1, 8, 8, 3))]
 
         def get_output_details(self):
@@ -126,12 +125,6 @@ def _failing(stage, ends):
         def details(shape):
             return {"index": 0, "shape": np.array(shape), "dtype": np.uint8,
                     "quantization": (float(np.float32(1 / 255)), 0)}
-=======
-            return [{"index": 0, "shape": (1, 8, 8, 3), "dtype": np.uint8, "quantization": (np.float32(1 / 255), 0)}]
-
-        def get_output_details(self):
-            return [dict(self.get_input_details()[0], shape=(1, 1, 1, 3))]
->>>>>>> main
 
         def set_tensor(self, index, tensor):
             self.check("run")

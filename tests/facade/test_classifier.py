@@ -115,8 +115,10 @@ def test_an_unknown_normalization_warns_once(tmp_path, any_engine, caplog, green
 
 def test_an_embedding_extractor_is_no_classifier(testdata):
     path = testdata / "models" / "mobilenet_v1_1.0_224_quant_embedding_extractor.tflite"
-    with Classifier(path) as classifier:
-        assert classifier.output.shape == (1, 1024)     # unknown content: its features are taken for classes
+    with Classifier(path) as classifier, pytest.raises(ModelError, match="gives features, not classes"):
+        classifier.wanted()     # its content is no published one's: its shape says so
+    with Classifier(path, labels=["feature %d" % n for n in range(1024)]) as classifier:
+        assert classifier.output.shape == (1, 1024)     # whoever names them has his way
     known = [p for p in passports.load_manifest() if p.kind == "embedding"]
     assert {p.name for p in known} == {"efficientnet-edgetpu-%s-embedding" % size for size in "sml"}
 
@@ -243,3 +245,36 @@ def test_a_model_without_a_measured_rule_says_nothing_of_being_sure(model, any_e
     with Classifier(model) as classifier:
         result = classifier.classify(green_pixels)
     assert result.sure is None and "sure" not in result.to_dict()
+
+
+def seen_by(tensor):
+    """A network that knows a thing by its left edge, and is surer of it where the picture is not mirrored."""
+    left = int(tensor[0, 0, 0, 0])
+    return np.array([[left, 255 - left]], np.uint8)
+
+
+@pytest.mark.parametrize("pixels, views, expected", [
+    ("one colour", ("mirror", "middle"), True), ("left edge", (), True), ("left edge", ("mirror",), False),
+    ("left edge", ("middle",), False), ("left half", ("middle",), True), ("left half", ("middle", "mirror"), False)])
+def test_a_sure_answer_is_the_same_in_other_views(monkeypatch, pixels, views, expected):
+    picture = np.zeros((224, 224, 3), np.uint8)
+    picture[:, :{"one colour": 224, "left edge": 1, "left half": 112}[pixels]] = 255
+    session = FakeSession(seen_by, output=TensorSpec((1, 2), np.dtype(np.uint8), Quantization(1 / 256, 0)))
+    with Classifier(session, mean=0, std=1) as classifier:
+        monkeypatch.setattr(classifier, "_sure", Sure(0.8, 0.0, (), views))
+        assert classifier.classify(picture).sure is expected
+        assert [result.sure for result in classifier.stream([picture, picture, picture])] == [expected] * 3
+
+
+def test_other_views_are_asked_only_of_an_answer_that_may_be_sure(monkeypatch):
+    asked = []
+
+    def network(tensor):
+        asked.append(tensor)
+        return np.array([[100, 155]], np.uint8)
+
+    session = FakeSession(network, output=TensorSpec((1, 2), np.dtype(np.uint8), Quantization(1 / 256, 0)))
+    with Classifier(session, mean=0, std=1) as classifier:
+        monkeypatch.setattr(classifier, "_sure", Sure(0.8, 0.0, (), ("mirror", "middle")))
+        assert classifier.classify(np.zeros((224, 224, 3), np.uint8)).sure is False
+    assert len(asked) == 1

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 
 import numpy as np
 import pytest
@@ -168,14 +169,15 @@ def test_a_hang_at_opening_ends_on_the_twin(stick, pair, engine, pictures, monke
     start = Keeper.__init__
 
     def impatient(self, name, *args, limits, **more):      # with the device; the twin may take its time
-        start(self, name, *args, limits=limits if name == "cpu" else limits._replace(open_s=1.0), **more)
+        start(self, name, *args, limits=limits if name == "cpu" else limits._replace(open_s=1.0, trial_s=0.0), **more)
     monkeypatch.setattr(Keeper, "__init__", impatient)
     events = []
     with opened(pair, engine, events) as classifier:
         results = list(classifier.stream(pictures[0]))
     check(results, pictures[1])
     assert {result.device for result in results} == {"cpu"}
-    assert "opening usb:0 took longer than 1 s" in events[0].message
+    # A machine so slow that the worker did not come to ask the driver knows only what it was asked for.
+    assert re.search(r"opening usb(:0)? took longer than 1 s", events[0].message)
     assert Limits().open_s > 25, "the driver itself gives up after 25 s, with a reason"
 
 

@@ -70,7 +70,7 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 def test_a_folder_is_no_model(tmp_path):
-    with pytest.raises(ModelError, match="cannot be read"):
+    with pytest.raises(ModelError, match="is a folder; give a file"):
         read_model(tmp_path)
 
 

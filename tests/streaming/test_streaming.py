@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import io
 import itertools
+import os
 import threading
 import time
 
@@ -290,3 +291,22 @@ def test_parameters_of_another_kind_are_refused(wrong):
         with pytest.raises(UsageError):
             classifier.classify(grey(0), **wrong)
         assert classifier.classify(grey(3), top_k=np.int64(1), threshold=np.float32(0.5)).predictions[0].class_id == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_in_a_forked_child_a_stream_says_so_and_the_parent_goes_on():
+    with Classifier(FakeSession(by_first_pixel)) as classifier:
+        results = classifier.stream(grey(value % 4) for value in range(50))
+        first = next(results)
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                next(results)
+            except SessionClosed as exc:
+                code = 0 if "fork" in str(exc) else 2
+            results.close()
+            os._exit(code)
+        assert os.waitpid(child, 0)[1] == 0
+        assert first.error is None and len(list(results)) == 49

@@ -62,6 +62,33 @@ def test_a_device_that_worked_for_a_while_is_tried_at_once_again():
     assert health.failed(260.0).pause_s == 0.0
 
 
+def test_a_passing_fault_every_thousand_pictures_never_makes_it_wait():
+    health = DeviceHealth()
+    for fault in range(19):
+        health.opened(5.0 * fault)
+        assert health.failed(5.0 * fault + 4.0, answers=1000) == (0.0, False)
+
+
+def test_one_that_fails_at_once_again_has_not_earned_it():
+    health = DeviceHealth()
+    health.opened(0.0)
+    assert health.failed(1.0, answers=1000).pause_s == 0.0
+    health.opened(2.0)
+    assert health.failed(3.0, answers=99).pause_s == 1.0
+    health.opened(5.0)
+    assert health.failed(14.9, answers=3).rested
+
+
+def test_one_that_was_plugged_in_is_opened_at_once_whatever_happened_before():
+    health = DeviceHealth()
+    for now in (0.0, 1.0, 2.0):
+        health.failed(now)
+    assert health.resting and health.wait_s(3.0) > 100.0
+    health.appeared()
+    assert not health.resting and health.wait_s(3.0) == 0.0
+    assert health.absent(3.0).pause_s == 0.0
+
+
 def test_without_a_rest_pauses_just_grow():
     health = DeviceHealth(rest_s=0)
     assert not any(health.failed(float(now)).rested for now in range(10))
@@ -89,12 +116,16 @@ EVENTS = st.lists(st.tuples(st.sampled_from(["failed", "absent", "opened"]), st.
 @given(EVENTS)
 def test_whatever_happens_the_pauses_are_bounded_and_rests_are_earned(events):
     health = DeviceHealth()
-    now, failures = 0.0, []
+    now, failures, opened = 0.0, [], None
     for what, later in events:
         now += later
         if what == "opened":
             health.opened(now)
+            opened = now
             continue
+        if opened is not None and now - opened >= 10.0:
+            failures = []  # it has earned a fresh start
+        opened = None
         decision = getattr(health, what)(now)
         assert health.wait_s(now) == pytest.approx(decision.pause_s)
         assert health.wait_s(now + decision.pause_s + 0.001) == 0.0

@@ -209,6 +209,14 @@ def test_a_crash_or_hang_at_the_first_opening_begins_on_the_twin(way, counter):
     assert notes[0].recovered
 
 
+def test_the_first_opening_has_time_for_the_trial_of_driver_and_runtime(counter):
+    events = []
+    with supervised({"count": counter, "faults": {"open": [1, 1, "slow"]}}, limits=quick(open_s=1.0, trial_s=30.0),
+                    on_event=events.append) as session:
+        assert check_stream(session, range(3))[0].device == "usb:0"
+    assert not events
+
+
 @pytest.mark.parametrize("way", ["abort", "hang"])
 def test_a_crash_or_hang_at_the_first_opening_is_tried_again_without_a_twin(way, counter):
     with supervised({"count": counter, "faults": {"open": [1, 2, way]}}, limits=quick(open_s=2.0)) as session:

@@ -1,0 +1,138 @@
+"""``pycoral.utils.edgetpu``: interpreters by device, and inferences on raw memory.
+
+``handle`` is what ``Interpreter._native_handle()`` gives; programs only pass it on.  Here it is a token, and
+``supports_dmabuf`` says no: callers map the buffer themselves then.
+"""
+from __future__ import annotations
+
+import ctypes
+import sys
+from typing import Any, Dict, List, Optional
+
+import numpy as np
+
+from .. import edgetpu
+from ..errors import DeviceError
+from .delegate import Delegate
+from .interpreter import Interpreter, interpreter_of
+
+__all__ = ["get_runtime_version", "invoke_with_bytes", "invoke_with_dmabuffer", "invoke_with_membuffer",
+           "list_edge_tpus", "load_edgetpu_delegate", "make_interpreter", "run_inference", "set_verbosity",
+           "supports_dmabuf"]
+
+_LIBRARIES = {"darwin": "libedgetpu.1.dylib", "win32": "edgetpu.dll"}
+
+
+def load_edgetpu_delegate(options: Optional[Dict[str, Any]] = None) -> Any:
+    """:raises ValueError, OSError: as :class:`coral_classify.compat.delegate.Delegate`"""
+    return Delegate(_LIBRARIES.get(sys.platform, "libedgetpu.so.1"), options or {})
+
+
+def make_interpreter(model_path_or_content: Any, device: Optional[str] = None, delegate: Any = None) -> Interpreter:
+    """An interpreter on an Edge TPU.
+
+    :param model_path_or_content: path, or bytes; compiled for the Edge TPU or not
+    :param device: None, ":N", "usb", "usb:N", "pci", "pci:N"
+    :param delegate: from :func:`load_edgetpu_delegate`; wins over *device*
+    :raises ValueError: if the delegate or the model cannot be loaded
+    """
+    delegate = delegate or load_edgetpu_delegate({"device": device} if device else {})
+    if isinstance(model_path_or_content, bytes):
+        return Interpreter(model_content=model_path_or_content, experimental_delegates=[delegate])
+    return Interpreter(model_path=model_path_or_content, experimental_delegates=[delegate])
+
+
+def list_edge_tpus() -> List[Dict[str, str]]:
+    """A record of "type" ("usb" or "pci") and "path" for each; without the library, none."""
+    try:
+        return [{"type": one.type, "path": one.path} for one in edgetpu.driver_devices()]
+    except DeviceError:
+        return []
+
+
+def get_runtime_version() -> str:
+    """What libedgetpu says of itself: ``BuildLabel(…), RuntimeVersion(14)``."""
+    return edgetpu.version()
+
+
+def set_verbosity(verbosity: int) -> bool:
+    """How much libedgetpu writes in this process, 0 to 10; the workers' words go to the log."""
+    edgetpu.library().edgetpu_verbosity(int(verbosity))
+    return True
+
+
+def supports_dmabuf(handle: int) -> bool:
+    """No: the memory would have to be handed on to another process."""
+    return False
+
+
+def invoke_with_bytes(handle: int, input_data: bytes) -> None:
+    """Run on these bytes, which are the first input.
+
+    :raises RuntimeError: if they are too few, or the interpreter is not ready
+    """
+    _invoke(interpreter_of(handle), np.frombuffer(input_data, np.uint8))
+
+
+def invoke_with_membuffer(handle: int, buffer: int, size: int) -> None:
+    """Run on the *size* bytes at this address.
+
+    :raises RuntimeError: as :func:`invoke_with_bytes`
+    """
+    interpreter = interpreter_of(handle)
+    content = (ctypes.c_uint8 * int(size)).from_address(int(buffer))
+    _invoke(interpreter, np.ctypeslib.as_array(content))
+
+
+def invoke_with_dmabuffer(handle: int, dma_fd: int, size: int) -> None:
+    """:raises RuntimeError: always; see :func:`supports_dmabuf`"""
+    interpreter_of(handle).check_ready()
+    raise RuntimeError("DMA buffers cannot be handed to the process that holds the Edge TPU; map the buffer and use "
+                       "invoke_with_membuffer")
+
+
+def _invoke(interpreter: Any, content: "np.ndarray[Any, Any]") -> None:
+    """:param content: uint8, (bytes,)"""
+    interpreter.check_ready()
+    tensor = interpreter.tensor(interpreter.get_input_details()[0]["index"])()
+    if content.size < tensor.nbytes:
+        raise RuntimeError("Input buffer (%d) has fewer entries than model input tensor (%d)."
+                           % (content.size, tensor.nbytes))
+    tensor[...] = content[:tensor.nbytes].view(tensor.dtype).reshape(tensor.shape)
+    interpreter.invoke()
+
+
+def run_inference(interpreter: Any, input_data: Any) -> None:
+    """Run on a raw first input: bytes, a flat uint8 array, (``ctypes.c_void_p``, size) or a ``Gst.Buffer``.
+
+    :raises ValueError: if it is too short
+    :raises TypeError: for anything else
+    """
+    expected = int(np.prod(interpreter.get_input_details()[0]["shape"]))
+    if isinstance(input_data, bytes):
+        _check_size(len(input_data), expected)
+        invoke_with_bytes(interpreter._native_handle(), input_data)
+    elif isinstance(input_data, np.ndarray):
+        _check_size(len(input_data), expected)
+        flat = np.ascontiguousarray(input_data)
+        invoke_with_membuffer(interpreter._native_handle(), flat.ctypes.data, expected)
+    elif _is_memory(input_data):
+        pointer, size = input_data
+        _check_size(size, expected)
+        invoke_with_membuffer(interpreter._native_handle(), pointer.value, expected)
+    elif type(input_data).__module__.startswith("gi.") and hasattr(input_data, "extract_dup"):
+        content = bytes(input_data.extract_dup(0, input_data.get_size()))
+        _check_size(len(content), expected)
+        invoke_with_bytes(interpreter._native_handle(), content)
+    else:
+        raise TypeError("input data type is not supported.")
+
+
+def _is_memory(data: Any) -> bool:
+    return (isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], ctypes.c_void_p)
+            and isinstance(data[1], (int, np.integer)))
+
+
+def _check_size(size: int, expected: int) -> None:
+    if size < expected:
+        raise ValueError("input size=%d, expected=%d." % (size, expected))
