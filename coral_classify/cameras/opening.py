@@ -6,6 +6,7 @@ import os
 import re
 from typing import Union
 
+from .. import arguments
 from ..errors import CameraError, UsageError
 from . import network, stills, videos
 from .contract import Camera
@@ -28,11 +29,12 @@ def camera(name: "Union[str, os.PathLike[str], None]" = None, *, interval_s: flo
     >>> camera("test").name
     'test'
     """
-    if not interval_s >= 0 or not stall_s > 0:
-        raise UsageError("interval_s must be at least 0 and stall_s positive, got %r and %r" % (interval_s, stall_s))
+    interval_s, stall_s = arguments.number("interval_s", interval_s), arguments.number("stall_s", stall_s, above=0)
+    if interval_s < 0:
+        raise arguments.wrong("interval_s", "a number of at least 0", interval_s)
     if name is None:
         return _first()
-    text = os.fspath(name)
+    text = os.fspath(arguments.file("camera", name, "the name of a source, like %s" % _GRAMMAR))
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", text)
     if text == "test":
         from .synthetic import Synthetic

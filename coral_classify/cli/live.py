@@ -75,7 +75,7 @@ def _live(classifier: "Union[Classifier, Pool]", args: argparse.Namespace) -> in
 
     if not isinstance(classifier, Classifier):
         raise UsageError("live takes one device, not %s" % args.device)
-    if not (args.every >= 0 and args.stall > 0):
+    if not (0 <= args.every < float("inf") and 0 < args.stall < float("inf")):
         raise UsageError("--every must be at least 0 and --stall positive, got %g and %g" % (args.every, args.stall))
     source = camera(args.source, interval_s=args.every or 1.0, stall_s=args.stall)
     out = _Out(args)

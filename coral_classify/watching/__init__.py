@@ -2,7 +2,7 @@
 comes back.
 
 Knows threads, clocks and pauses.  What a camera is, and what is done to a picture, comes as an argument.
-May use: doors, errors, types, events, cameras, streaming, supervision (when to try again).
+May use: doors, errors, arguments, types, events, cameras, streaming, supervision (when to try again).
 """
 from __future__ import annotations
 

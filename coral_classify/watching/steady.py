@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
-from ..errors import UsageError
+from .. import arguments
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,10 +22,9 @@ class Steadiness(NamedTuple):
 
     def check(self) -> "Steadiness":
         """:raises UsageError: if it cannot be meant"""
-        if not 0 <= self.half_life_s < float("inf"):
-            raise UsageError("the half-life is a number of seconds, at least 0, got %r" % (self.half_life_s,))
-        if self.in_a_row < 1:
-            raise UsageError("a change needs at least 1 answer in a row, got %r" % (self.in_a_row,))
+        if arguments.number("half_life_s", self.half_life_s) < 0:
+            raise arguments.wrong("half_life_s", "a number of at least 0", self.half_life_s)
+        arguments.whole("in_a_row", self.in_a_row, least=1)
         return self
 
 

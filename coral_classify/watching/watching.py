@@ -10,6 +10,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Callable, Iterator, List, NamedTuple, Optional, Union
 
+from .. import arguments
 from ..cameras import Camera, Frame
 from ..cameras import camera as named
 from ..errors import CoralClassifyError, SessionClosed, UsageError
@@ -55,12 +56,16 @@ def watch(
     :raises CameraError: if the camera does not open; once it has worked, it may drop out and come back
     :raises SessionClosed: if the session is closed on the way
     """
-    if not 0 <= every_s < float("inf") or not 0 < stall_s < float("inf"):
-        raise UsageError("every_s must be at least 0 and stall_s positive, got %r and %r" % (every_s, stall_s))
+    every_s, stall_s = arguments.number("every_s", every_s), arguments.number("stall_s", stall_s, above=0)
+    every_frame, with_frames = arguments.flag("every_frame", every_frame), arguments.flag("with_frames", with_frames)
+    if every_s < 0:
+        raise arguments.wrong("every_s", "a number of at least 0", every_s)
     if every_s and every_frame:
         raise UsageError("every frame, or one every %g s: not both" % every_s)
     if steadiness is not None:
-        steadiness.check()
+        arguments.instance("steadiness", steadiness, Steadiness).check()
+    if on_event is not None:
+        arguments.callback("on_event", on_event)
     if not isinstance(camera, Camera):
         camera = named(camera, stall_s=stall_s)
     steps = FrameSteps(classifier, steadiness if camera.moving else None, with_frames)

@@ -75,7 +75,7 @@ def test_the_list_names_the_picture_that_is_always_there(capsys):
 
 @pytest.mark.parametrize("arguments, code, message", [
     (["nothing"], 2, "no source of that name"), (["none.mp4"], 1, "no such file"),
-    (["test", "--every", "-1"], 2, "--every must be"), (["test", "--in-a-row", "0"], 2, "in a row"),
+    (["test", "--every", "-1"], 2, "--every must be"), (["test", "--in-a-row", "0"], 2, "in_a_row"),
     (["test", "--keep-bytes", "lots"], 2, "no number of bytes"), (["test", "--on-change", "no-such-program"], 2,
                                                                 "no such program"),
     (["test", "--every", "1", "--every-frame"], 2, "not both")])

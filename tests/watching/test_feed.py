@@ -183,5 +183,7 @@ def test_a_frame_that_lay_there_too_long_is_no_answer(fed):
 def test_closing_ends_a_reader_that_waits_for_room(fed):
     feed, _, _, _ = fed(["frame"] * 50, live=False)
     taken(feed)
+    reader = feed._attempt.thread
     feed.close()
-    assert not [thread for thread in threading.enumerate() if thread.name == "coral-classify-camera"]
+    reader.join(PATIENT)
+    assert not reader.is_alive()
