@@ -40,9 +40,9 @@ def whole(name: str, value: Any, *, least: int, most: Optional[int] = None) -> i
     3
     >>> whole("top_k", True, least=1)
     Traceback (most recent call last):
-    coral_classify.errors.UsageError: top_k must be a whole number of at least 1, got True
+    coral_classify.errors.UsageError: top_k must be at least 1, a whole number, got True
     """
-    wanted = "a whole number of at least %d" % least if most is None else "a whole number from %d to %d" % (least, most)
+    wanted = "at least %d, a whole number" % least if most is None else "%d to %d, a whole number" % (least, most)
     if _is_bool(value) or not isinstance(value, numbers.Integral):
         raise wrong(name, wanted, value)
     result = operator.index(value)

@@ -276,6 +276,11 @@ class Session(abc.ABC):
         return Answer(self.device, False, None)
 
     @property
+    def reason(self) -> Optional[str]:
+        """Why it is not the wanted device that would answer now; None if it is."""
+        return None
+
+    @property
     def closed(self) -> bool:
         return self._closed
 

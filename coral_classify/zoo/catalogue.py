@@ -208,7 +208,9 @@ def add(file: Union[str, "os.PathLike[str]"], *, labels: Union[str, "os.PathLike
     labels = None if labels is None else arguments.file("labels", labels, "the path of a label file")
     mean = None if mean is None else arguments.number("mean", mean)
     std = None if std is None else arguments.number("std", std)
-    label_offset = arguments.whole("label_offset", label_offset, least=0, most=1000000)
+    label_offset = arguments.whole("label_offset", label_offset, least=-1000000, most=1000000)
+    if label_offset < 0:
+        raise UsageError("label_offset must not be negative, got %d" % label_offset)
     if name is not None:
         arguments.text("name", name, "a name for the model")
     model = read_model(path)
