@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Any, List, Optional, Union
 
@@ -54,9 +55,15 @@ def main(argv: List[str]) -> int:
     args = parser.parse_args(argv)
     if args.list:
         return _list()
-    if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:      # a service that is stopped ends in the same way
+    before = signal.getsignal(signal.SIGTERM)
+    mine = before == signal.SIG_DFL and threading.current_thread() is threading.main_thread()
+    if mine:        # a service that is stopped ends as with Ctrl-C
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-    return guarded(args, _live)
+    try:
+        return guarded(args, _live)
+    finally:
+        if mine:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _list() -> int:

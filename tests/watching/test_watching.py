@@ -1,8 +1,10 @@
 """A camera through a classifier: what is answered, what is let go, and what is left behind."""
 from __future__ import annotations
 
+import gc
 import itertools
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -249,3 +251,24 @@ def test_a_camera_and_its_return_are_told(classifier):
     results = list(itertools.islice(answers, 6))
     answers.close()
     assert [event.kind for event in events][:2] == ["lost", "back"] and len(results) == 6
+
+
+@pytest.mark.parametrize("with_frames", [False, True])
+def test_memory_stays_flat_over_many_frames(classifier, with_frames):
+    def used():
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    answers = classifier.watch(Synthetic((64, 48), rate=0), with_frames=with_frames)
+    tracemalloc.start()
+    try:
+        for _ in itertools.islice(answers, 200):
+            pass
+        before = used()
+        for _ in itertools.islice(answers, 800):
+            pass
+        grown = used() - before
+    finally:
+        tracemalloc.stop()
+        answers.close()
+    assert grown < 300000, "800 frames take 7 MB, 800 results some hundred KB"
