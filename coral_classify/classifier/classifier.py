@@ -23,14 +23,16 @@ from ..pictures import (
 )
 from ..placement import Supervision, checked_place, find_model, open_features, open_first
 from ..types import Result, Session, Wanted
+from ..watching import STEADY, Steadiness
 from .steps import Steps
 
 if TYPE_CHECKING:
     import numpy as np
 
-    Interpreter = Any       # of whichever runtime
-
+    from ..cameras import Camera
     from ..events import Event
+
+    Interpreter = Any       # of whichever runtime
 
 __all__ = ["Classifier", "Number"]
 
@@ -212,6 +214,24 @@ class Classifier(Steps):
 
         wanted = self.wanted(top_k, threshold, allow, deny, region, rotate)
         return stream([self], pictures, wanted, ahead=ahead, decoders=decoders, max_bytes=max_bytes)
+
+    def watch(
+        self, camera: "Union[Camera, str, os.PathLike[str], None]" = None, *, every_s: float = 0.0,
+        every_frame: bool = False, steadiness: Optional[Steadiness] = STEADY, stall_s: float = 10.0,
+        with_frames: bool = False, on_event: Optional[Callable[["Event"], None]] = None, top_k: int = 5,
+        threshold: Optional[float] = None, allow: Optional[Iterable[Union[str, int]]] = None,
+        deny: Optional[Iterable[Union[str, int]]] = None, region: Optional[Sequence[float]] = None, rotate: int = 0,
+    ) -> Iterator[Result]:
+        """The answers for the frames of a camera, with their age; see :func:`coral_classify.watching.watch`.
+
+        :param camera: one of :mod:`coral_classify.cameras`, or its name; None: the first of this machine
+        :param top_k, threshold, allow, deny, region, rotate: as for :meth:`classify`
+        """
+        from ..watching import watch
+
+        return watch(self, camera, self.wanted(top_k, threshold, allow, deny, region, rotate), every_s=every_s,
+                     every_frame=every_frame, steadiness=steadiness, stall_s=stall_s, with_frames=with_frames,
+                     on_event=on_event)
 
     def embed(self, image: Picture, *, region: Optional[Sequence[float]] = None, rotate: int = 0,
               unit: bool = True) -> "np.ndarray[Any, Any]":
