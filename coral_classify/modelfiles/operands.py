@@ -87,6 +87,10 @@ _SCALES = (1e-15, 1e9)      # per-channel weights of dead filters have about 1e-
 _RATIO = 1 << 18            # of the scales of sums: engines shift by 20 bits
 
 
+# Options of operators that slide a window: the fields with the dilations of width and height.
+_WINDOWS = {1: (4, 5), 2: (5, 6), 5: (0, 0)}
+
+
 class Operand(NamedTuple):
     """One tensor, as an operator sees it."""
 
@@ -134,6 +138,8 @@ def check(who: str, name: str, operator: Table, inputs: Sequence[Optional[Operan
                 raise ModelError("%s has the impossible option %d; the file is damaged"
                                  % (who, options.scalar(field, "int8")))
     _check_part(who, name, inputs, outputs[0], options)
+    if options is not None and rule.options in _WINDOWS:
+        _check_window(who, rule.options, options, inputs, outputs[0])
     for place, role in _CONSTANTS.get(name, ()):
         operand = inputs[place] if place < len(inputs) else None
         if operand is not None and operand.content is not None:
@@ -157,6 +163,26 @@ def _check_scales(who: str, operands: Sequence[Operand]) -> None:
     if "(ADD)" in who or "(SUB)" in who or "(SQUARED" in who:
         if scales and max(scales) / min(scales) > _RATIO:
             raise ModelError("%s has scales that differ too much; the file is damaged" % who)
+
+
+def _check_window(who: str, kind: int, options: Table, inputs: Sequence[Optional[Operand]], output: Operand) -> None:
+    """What slides over a picture: it must fit in, and give as many places as the file says."""
+    subject = inputs[0]
+    if not subject or not subject.fixed or not output.fixed:
+        return
+    window = inputs[1].shape if kind != 5 and inputs[1] else (
+        1, options.scalar(4, "int32"), options.scalar(3, "int32"), 1)
+    if len(subject.shape) != 4 or len(window) != 4 or len(output.shape) != 4:
+        raise ModelError("%s is given %s and gives %s; the file is damaged" % (who, subject.shape, output.shape))
+    expected = []
+    for axis, stride, dilation in ((1, 2, _WINDOWS[kind][1]), (2, 1, _WINDOWS[kind][0])):
+        step = options.scalar(stride, "int32")
+        reach = (window[axis] - 1) * (options.scalar(dilation, "int32", 1) if dilation else 1) + 1
+        free = subject.shape[axis] - 1 if options.scalar(0, "int8") == 0 else subject.shape[axis] - reach
+        expected.append(free // step + 1)
+    if tuple(expected) != output.shape[1:3]:
+        raise ModelError("%s gives %d x %d places where the file says %s; it is damaged"
+                         % (who, expected[1], expected[0], output.shape))
 
 
 def _check_part(who: str, name: str, inputs: Sequence[Optional[Operand]], output: Operand,
