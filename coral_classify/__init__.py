@@ -35,6 +35,7 @@ _NAMES = {
     "DeviceError": "errors",
     "DeviceLost": "errors",
     "DeadlineExceeded": "errors",
+    "CameraError": "errors",
     "SessionClosed": "errors",
     "ZooError": "errors",
 }

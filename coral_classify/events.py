@@ -16,7 +16,9 @@ _logger = logging.getLogger("coral_classify.supervised")
 class Event(NamedTuple):
     """Something that happened to a device."""
 
-    kind: str  # "lost", "failed_over", "back" or "rested"
+    # "lost", "failed_over", "back" or "rested"; of a first opening "opening" (it takes long), "absent" (it is tried
+    # again in the background) and, after one of these, "open"
+    kind: str
     device: str  # "usb:0", …
     message: str  # one line: what, why, what follows
 
@@ -28,7 +30,7 @@ class Teller:
         self._on_event = on_event
 
     def __call__(self, event: Event) -> None:
-        level = logging.INFO if event.kind == "back" else logging.WARNING
+        level = logging.INFO if event.kind in ("back", "open") else logging.WARNING
         # Where logging is not set up, its last resort would print what the callback is about to tell.
         if self._on_event is None or _logger.hasHandlers():
             _logger.log(level, "%s", event.message)

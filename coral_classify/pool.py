@@ -5,7 +5,8 @@ import logging
 import os
 import re
 import threading
-from typing import TYPE_CHECKING, Callable, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
+import weakref
+from typing import TYPE_CHECKING, Callable, Iterable, Iterator, List, Optional, Sequence, Set, Tuple, Union
 
 from . import arguments, edgetpu
 from .classifier import Classifier, Number
@@ -25,11 +26,15 @@ _PLACE = re.compile(r"(usb|pci):\d+$")
 _log = logging.getLogger("coral_classify")
 
 
+_LOOK_S = 1.0   # between two looks for an accelerator that was plugged in; looking opens nothing
+
+
 class Pool:
     """One model on several devices, with the ``stream``, ``classify`` and ``close`` of a :class:`Classifier`.
 
     A picture whose device is lost goes to another one; the lost device takes pictures again once it is back.  While all
     are away, the CPU twin of the model answers; without one, a picture waits for 30 s and then gets an error.
+    A pool of "all" takes up an accelerator that is plugged in later, also in the middle of a stream.
     """
 
     def __init__(
@@ -89,6 +94,8 @@ class Pool:
         self._open = opened
         self._stand_in: Optional[Classifier] = None     # opened when every device is lost
         self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._left_out: Set[str] = set()
         failures: List[DeviceError] = []
         try:
             if len(named) > 1:
@@ -98,6 +105,7 @@ class Pool:
                 if isinstance(outcome, Classifier):
                     self._classifiers.append(outcome)
                 else:
+                    self._left_out.add(device)
                     _log.warning("%s is left out: %s", device, outcome)
                     failures.append(outcome)
             if failures and not everything:
@@ -107,6 +115,32 @@ class Pool:
         except BaseException:
             self.close()
             raise
+        if everything and supervised is not False:
+            threading.Thread(target=_look_for_more, args=(weakref.ref(self), self._over), name="coral-classify-pool",
+                             daemon=True).start()
+
+    def _take_up_more(self) -> None:
+        """Open what was plugged in since the last look."""
+        # While one is away, names may have shifted; and where the CPU stands in, the session looks for itself.
+        if any(classifier.trouble is not None or classifier.device == "cpu" for classifier in self._classifiers):
+            return
+        listed = edgetpu.listed()
+        self._left_out.intersection_update(listed)
+        for device in listed:
+            if device in self.devices or device in self._left_out:
+                continue
+            try:
+                more = self._open(device)
+            except CoralClassifyError as exc:
+                self._left_out.add(device)
+                _log.warning("%s is left out: %s", device, exc)
+                continue
+            with self._lock:
+                if not self._over.is_set():
+                    self._classifiers.append(more)
+                    _log.warning("%s was plugged in and takes pictures, too", device)
+                    continue
+            more.close()
 
     @property
     def devices(self) -> Tuple[str, ...]:
@@ -200,6 +234,8 @@ class Pool:
 
     def close(self) -> None:
         """Release model and devices.  May be called twice."""
+        with self._lock:
+            self._over.set()
         for classifier in self._classifiers:
             classifier.close()
         with self._lock:
@@ -211,6 +247,16 @@ class Pool:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _look_for_more(pool: "weakref.ref[Pool]", over: threading.Event) -> None:
+    """The work of a pool's own thread, which does not keep a forgotten pool alive."""
+    while not over.wait(_LOOK_S):
+        owner = pool()
+        if owner is None:
+            return
+        owner._take_up_more()
+        del owner
 
 
 def _wake(opened: Callable[[str], Classifier], names: Optional[Sequence[str]]) -> None:

@@ -39,6 +39,12 @@ def own_home(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
+@pytest.fixture(autouse=True)
+def patient_auto(monkeypatch):
+    """``auto`` waits for its accelerator, however slow the machine is; tests of the grace set their own."""
+    monkeypatch.setattr("coral_classify.placement.opening._GRACE_S", 60.0)
+
+
 @pytest.fixture
 def testdata():
     """The folder of real models and pictures: ``CORAL_CLASSIFY_TESTDATA``, else ``../shared/testdata``."""

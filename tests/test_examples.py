@@ -33,6 +33,10 @@ def test_camera_loop(model, any_engine):
     assert run("camera_loop.py", model).startswith("frame 0: ")
 
 
+def test_live_camera(model, any_engine):
+    assert " ms old" in run("live_camera.py", "test", "0.1", model).splitlines()[0]
+
+
 def test_many_pictures(model, green, any_engine):
     lines = run("many_pictures.py", model, green, "none.png", green).splitlines()
     assert lines == ["image none.png: no such file", "2 x green"]

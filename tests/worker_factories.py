@@ -129,6 +129,8 @@ def numbered(description):
     size = description.get("size", 8)
     salt = description.get("salt", 0)
     opening = count(path, "open")
+    while "gate" in description and not os.path.exists(description["gate"]):
+        time.sleep(0.005)
     if "open %d" % opening in faults:
         fail(faults["open %d" % opening])
     if "open" in faults and faults["open"][0] <= opening <= faults["open"][1]:

@@ -34,6 +34,9 @@ def among(allow: Optional[Iterable[Union[str, int]]], deny: Optional[Iterable[Un
     """The ids of the classes to consider, ascending; None: all.
 
     :raises UsageError: for a class that the model has not got
+
+    >>> among(None, ["dog"], ("cat", "dog", "cow"), 3)
+    [0, 2]
     """
     if allow is None and deny is None:
         return None

@@ -20,6 +20,7 @@ COMMANDS = {
     "devices": "list the Edge TPUs, and the state in which each is",
     "doctor": "find out why an Edge TPU does not work, and what mends it",
     "evaluate": "how good a model is, on folders of pictures whose classes are known",
+    "live": "watch a camera, and say so whenever the answer changes",
     "models": "models by name: list, pull, info, verify, remove, add",
     "teach": "learn own classes from a few pictures of each",
     "watch": "classify the pictures that arrive in a folder",

@@ -28,6 +28,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", metavar="DEVICE",
                         help="auto, cpu, usb, usb:N, pci, pci:N or :N; all: every Edge TPU; several with commas "
                         "(default: auto)")
+    parser.add_argument("--wait-for-device", action="store_true",
+                        help="with auto: no answer from the CPU while an Edge TPU is still being opened")
     parser.add_argument("--top-k", type=int, default=5, metavar="N", help="how many classes (default: 5)")
     parser.add_argument("--threshold", type=float, metavar="SCORE", help="leave out classes with a lower score")
     parser.add_argument("--allow", action="append", metavar="CLASS", help="label or id to consider; repeat for more")
@@ -74,7 +76,7 @@ def open_classifier(args: argparse.Namespace) -> "Union[Classifier, Pool]":
     else:
         from ..classifier import Classifier
 
-        opened = Classifier(args.model, device=args.device, **options)
+        opened = Classifier(args.model, device=args.device, wait_for_device=args.wait_for_device, **options)
     try:
         opened.wanted(args.top_k, args.threshold, args.allow, args.deny, args.region, args.rotate)
     except Exception:

@@ -8,7 +8,7 @@ May use: errors, arguments, types.
 from __future__ import annotations
 
 from . import reasons
-from .devices import AcceleratorRecord, list_devices, sensible
+from .devices import AcceleratorRecord, is_listed, list_devices, listed, sensible
 from .driver import (
     Delegate,
     Device,
@@ -27,5 +27,5 @@ from .system import System, narrow_user_land
 from .words import being_opened, worth_quoting
 
 __all__ = ["AcceleratorRecord", "Delegate", "Device", "Options", "System", "being_opened", "check_library",
-           "close_at_exit", "driver_devices", "library", "library_name", "list_devices", "match", "narrow_user_land",
-           "open_delegate", "reasons", "sensible", "talk", "version", "worth_quoting"]
+           "close_at_exit", "driver_devices", "is_listed", "library", "library_name", "list_devices", "listed",
+           "match", "narrow_user_land", "open_delegate", "reasons", "sensible", "talk", "version", "worth_quoting"]

@@ -9,7 +9,7 @@ from ..errors import DeviceError
 from . import driver
 from .system import PciChip, System, UsbStick
 
-__all__ = ["AcceleratorRecord", "list_devices", "sensible"]
+__all__ = ["AcceleratorRecord", "is_listed", "list_devices", "listed", "sensible"]
 
 _COLDEST, _HOTTEST = -40.0, 150.0       # °C; what a lost PCIe device reports lies far outside (-87.9)
 
@@ -52,6 +52,25 @@ def list_devices(system: Optional[System] = None) -> List[AcceleratorRecord]:
         listed = [driver.Device("usb", i, stick.path) for i, stick in enumerate(system.usb_sticks())]
         listed += [driver.Device("pci", i, chip.path) for i, chip in enumerate(system.pci_chips()) if chip.node]
     return [_record(device, driver.in_system(device, system), system) for device in listed]
+
+
+def listed() -> List[str]:
+    """Names of the accelerators that the driver lists; opens nothing.  Empty without the driver's library."""
+    try:
+        return [device.name for device in driver.list_devices()]
+    except DeviceError:
+        return []
+
+
+def is_listed(device: str) -> bool:
+    """Whether the driver lists a device that this name may mean; opens nothing.  True where the driver cannot tell.
+
+    :param device: "auto", "usb", "usb:N", "pci", "pci:N" or ":N"
+    """
+    try:
+        return bool(driver.match(device, driver.list_devices()))
+    except DeviceError:
+        return True
 
 
 def _record(device: driver.Device, found: Union[UsbStick, PciChip, None], system: System) -> AcceleratorRecord:

@@ -55,6 +55,10 @@ def find_model(model: Union[str, "os.PathLike[str]", None]) -> Path:
     return found
 
 
+_GRACE_S = 1.0              # a healthy accelerator that is open within it answers the first picture
+_LONGEST_OPENING_S = 60.0   # longer than the deadline of an opening
+
+
 class Supervision(NamedTuple):
     """What the caller wants to happen when a driver fails; see :class:`coral_classify.Classifier`."""
 
@@ -62,6 +66,7 @@ class Supervision(NamedTuple):
     deadline_ms: float
     on_device_loss: str
     on_event: Optional[Callable[["Event"], None]]
+    wait_for_device: bool = False
 
     def check(self) -> "Supervision":
         """:raises UsageError: for what cannot be meant"""
@@ -69,7 +74,8 @@ class Supervision(NamedTuple):
             None if self.wanted is None else arguments.flag("supervised", self.wanted),
             arguments.number("deadline_ms", self.deadline_ms, above=0),
             arguments.choice("on_device_loss", self.on_device_loss, ON_DEVICE_LOSS),
-            None if self.on_event is None else arguments.callback("on_event", self.on_event))
+            None if self.on_event is None else arguments.callback("on_event", self.on_event),
+            arguments.flag("wait_for_device", self.wait_for_device))
 
 
 def checked_place(device: str, engine: Optional[str], threads: Optional[int]) -> Optional[int]:
@@ -95,10 +101,13 @@ def _open_one(way: Placement, engine: Optional[str], threads: Optional[int], opt
             if way.device != "cpu":
                 edgetpu.check_library()     # no child for what a look at the file system tells
             twin = twin_of(way.model) if way.device != "cpu" else None
+            grace_s = None      # whoever names a device waits for it, and hears of it
+            if way.device == "auto":
+                grace_s = _LONGEST_OPENING_S if watch.wait_for_device else _GRACE_S
             return SupervisedSession.open(
                 str(way.model.path), way.device, twin=str(twin.path) if twin else None, engine=engine,
                 threads=threads, options=options._asdict(), deadline_ms=watch.deadline_ms,
-                on_device_loss=watch.on_device_loss, on_event=watch.on_event)
+                on_device_loss=watch.on_device_loss, on_event=watch.on_event, grace_s=grace_s)
     return open_session(way.model, device=way.device, engine=engine, threads=threads, options=options)
 
 

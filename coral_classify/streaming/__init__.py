@@ -7,6 +7,7 @@ May use: errors, arguments, types, pictures (the type alone), engine (how many c
 """
 from __future__ import annotations
 
+from .steps import Steps
 from .streams import stream
 
-__all__ = ["stream"]
+__all__ = ["Steps", "stream"]

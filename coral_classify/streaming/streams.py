@@ -49,7 +49,7 @@ def stream(
 ) -> Iterator[Result]:
     """The results for *pictures*, in their order; see :meth:`coral_classify.Classifier.stream`.
 
-    :param classifiers: of one model, on a device each
+    :param classifiers: of one model, on a device each; a list may grow meanwhile
     :param stand_in: given where a lost device's pictures are for the others: gives one more classifier for the time
         while all are lost, or None
     :raises UsageError: at once, for a parameter that cannot be meant
@@ -105,6 +105,8 @@ class _Stream:
                 if os.getpid() != owner:    # no thread came along through fork(), and any lock may be held for ever
                     raise SessionClosed("this stream belongs to process %d and cannot be used after a fork (process "
                                         "%d); make one in the process that uses it" % (owner, os.getpid()))
+                while self._traffic.devices < len(self._classifiers):   # one was plugged in
+                    threads.append(self._one_more())
                 self._read()
                 if not self._window:
                     if self._pictures is None:
@@ -122,6 +124,14 @@ class _Stream:
                 self._end(threads)
         if self._trouble is not None:
             raise self._trouble
+
+    def _one_more(self) -> threading.Thread:
+        with self._traffic.lock:
+            which = self._traffic.devices
+            self._traffic.devices += 1
+        thread = self._thread("device", functools.partial(self._devices.infer, which))
+        thread.start()
+        return thread
 
     def _thread(self, name: str, work: Callable[[], None]) -> threading.Thread:
         def guarded() -> None:

@@ -13,12 +13,13 @@ from ..doors import on_first_use
 
 if TYPE_CHECKING:
     from .health import DeviceHealth
-    from .keeper import Limits
-    from .supervised import SupervisedSession, check_policy, decide
+    from .limits import Limits
+    from .policy import check_policy, decide
+    from .supervised import SupervisedSession
 
 __all__ = ["DeviceHealth", "Limits", "SupervisedSession", "check_policy", "decide"]
 
 # The worker comes through this door, too, and needs none of what its parent needs.
 __getattr__ = on_first_use(__name__, {
-    "DeviceHealth": "health", "Limits": "keeper", "SupervisedSession": "supervised", "check_policy": "supervised",
-    "decide": "supervised"})
+    "DeviceHealth": "health", "Limits": "limits", "SupervisedSession": "supervised", "check_policy": "policy",
+    "decide": "policy"})

@@ -9,41 +9,29 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import platform
-import select
-import signal
 import threading
 import time
 import weakref
-from collections import deque
-from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, Optional
 
-from ..edgetpu import being_opened, reasons, worth_quoting
-from ..errors import CoralClassifyError, DeadlineExceeded, DeviceError, DeviceLost
+from ..edgetpu import being_opened, reasons
+from ..errors import CoralClassifyError, DeadlineExceeded, DeviceError, DeviceLost, ModelError
 from ..events import Event
-from .childprocess import Child, ChildDied
-from .health import Decision, DeviceHealth
+from .childprocess import Child, ChildDied, ChildHung
+from .health import DeviceHealth
+from .limits import Limits
+from .notices import Notices, is_crash, quote, way_out
+from .vigil import Vigil
 
-__all__ = ["Keeper", "Limits"]
+__all__ = ["Keeper", "Limits", "is_passing"]
 
 _logger = logging.getLogger("coral_classify.supervised")
-_CAUSE = (
-    "likely causes: a weak power supply, a bad cable or hub, or heat; `coral-classify doctor` shows link speed, "
-    "temperature and what else is wrong"
-)
-_POLL_S = 1.0  # for a death that no pipe tells of: a foreign fork may hold the child's ends
 
 
-class Limits(NamedTuple):
-    """Deadlines, in seconds."""
-
-    run_s: float = 10.0  # one inference
-    first_s: float = 30.0  # the first one after opening: it carries the weights to the device
-    open_s: float = 30.0  # opening; the driver itself gives up after 25 s
-    patience_s: float = 30.0  # how long a picture may wait for a lost device that has no twin
-    close_s: float = 2.0  # for an orderly end
-    # The first opening may begin with a trial of driver and runtime (engine/pairing.py), which refuses as slowly.
-    trial_s: float = 0.0 if platform.machine() == "x86_64" else 60.0
+_LOOK_S = 0.25  # between two looks at whether a device is listed again; looking opens nothing
+# What another try cannot mend: a library, a model, and an argument stay what they are.
+_FINAL = {"no-library", "no-libusb", "old-system", "broken-library", "pairing", "refused", "runtime-version",
+          "no-compiled", "no-twin"}
 
 
 class Keeper:
@@ -52,6 +40,8 @@ class Keeper:
     :param name: the device in messages, until the worker tells its own name for it
     :param order: ``factory`` ("module:function") and ``description`` for the worker
     :param tell: receives every event; called from the keeper's thread
+    :param is_listed: whether the driver lists the device; opens nothing.  None: that cannot be known
+    :param insist: a device that is refused at its first opening is tried again in the background, like a lost one
     """
 
     def __init__(
@@ -62,6 +52,8 @@ class Keeper:
         health: DeviceHealth,
         limits: Limits,
         tell: Callable[[Event], None],
+        is_listed: Optional[Callable[[], bool]] = None,
+        insist: bool = False,
     ) -> None:
         self.name = "the Edge TPU" if name == "auto" else name
         self._device = name  # as it was asked for
@@ -72,26 +64,28 @@ class Keeper:
         self._order = order
         self._health = health
         self._limits = limits
-        self._tell_whom = tell
+        self._is_listed = is_listed
+        self._insist = insist
+        self.opened_once = False  # it has been there
+        self._notices = Notices(tell)
         self._pid = os.getpid()
-        self._events: Deque[Event] = deque()  # not yet told
         self._changed = threading.Condition(threading.Lock())
         self._refused = False  # the first opening failed in an orderly way: all is over
         self._settled = False  # the first opening has come to an end
+        self._slow = False  # the first opening took so long that it was told
+        self._crashes = 0  # in openings
         self._stopping = False
         self._dying = False  # the child is dead, and the cause not yet told
         self._current: Optional[Child] = None  # also while it opens
         self._accused: Optional[CoralClassifyError] = None
-        self._wake_end, self._wake = os.pipe()
-        os.set_blocking(self._wake, False)
+        self._vigil = Vigil(self._notices)
         # A daemon: a program that forgets close() must still end.  The worker then sees its parent go.
         self._thread = threading.Thread(target=self._main, name="coral-keeper", daemon=True)
         _keepers.add(self)
         try:
             self._thread.start()
         except RuntimeError:
-            os.close(self._wake_end)
-            os.close(self._wake)
+            self._vigil.end()
             raise
 
     # ---- called from the threads that use the session
@@ -106,11 +100,16 @@ class Keeper:
         """True when the thread has ended and everything is given back."""
         return not self._thread.is_alive()
 
-    def wait_until_settled(self) -> None:
-        """Wait for the end of the first opening; it is bounded by the opening deadline."""
+    def wait_until_settled(self, timeout_s: Optional[float] = None) -> bool:
+        """Wait for the end of the first opening; it is bounded by the opening deadline.
+
+        :returns: whether it has come to its end within *timeout_s* (None: however long it takes)
+        """
+        end = None if timeout_s is None else time.monotonic() + timeout_s
         with self._changed:
-            while not self._settled:
-                self._changed.wait(1.0)
+            while not self._settled and (end is None or time.monotonic() < end):
+                self._changed.wait(1.0 if end is None else max(0.0, min(1.0, end - time.monotonic())))
+            return self._settled
 
     def wait_for_child(self, until: float, give_up: Callable[[], bool]) -> Optional[Child]:
         """The child, waiting for it until the monotonic time *until*; None if it does not come."""
@@ -132,7 +131,7 @@ class Keeper:
             if self._current is child and self._accused is None:
                 self._accused = accusation
         child.kill()  # one that died keeps its exit code; one that talks nonsense goes, too
-        self._ring()
+        self._vigil.ring()
         with self._changed:
             while self._current is child and self._thread.is_alive():
                 self._changed.wait(0.5)
@@ -147,23 +146,17 @@ class Keeper:
 
     def announce(self, kind: str, message: str) -> None:
         """Tell an event from the keeper's thread, after those that came before."""
-        self._events.append(Event(kind, self.name, message))
-        self._ring()
+        self._notices.add(kind, self.name, message)
+        self._vigil.ring()
 
     def stop(self, wait: bool = True) -> None:
         """End the child and the thread.  With ``wait=False`` safe from a finalizer."""
         if os.getpid() != self._pid:
             return
         self._stopping = True
-        self._ring()
+        self._vigil.ring()
         if wait and threading.current_thread() is not self._thread:
             self._thread.join(self._limits.close_s + 12.0)
-
-    def _ring(self) -> None:
-        try:
-            os.write(self._wake, b"!")
-        except OSError:  # full: it is awake already; closed: it has ended
-            pass
 
     # ---- the thread
 
@@ -181,10 +174,8 @@ class Keeper:
                 self._changed.notify_all()
             if child is not None:
                 child.bury()
-            self._flush()
-            wake, self._wake = self._wake, -1
-            os.close(wake)
-            os.close(self._wake_end)
+            self._notices.flush()
+            self._vigil.end()
 
     def _live_once(self) -> bool:
         """Open the device, watch it until its end.  False if there is nothing to try again."""
@@ -197,15 +188,12 @@ class Keeper:
             # The driver shares a device within one process only; on the CPU everybody is better off alone.
             child = Child(dict(self._order, prove=again and not on_cpu), None if on_cpu else self._device)
         except (OSError, CoralClassifyError) as exc:
-            reason = (
-                exc
-                if isinstance(exc, CoralClassifyError)
-                else DeviceError("cannot start a worker process: %s" % exc, cause="no process")
-            )
-            return self._not_opened(reason, orderly=True)
+            if isinstance(exc, OSError):
+                exc = DeviceError("cannot start a worker process: %s" % exc, cause="no process")
+            return self._not_opened(exc, orderly=True)
         self._current = child
         try:
-            trouble = self._open(child)
+            trouble = self._opened(child)
         except BaseException:
             child.kill()
             raise
@@ -217,14 +205,17 @@ class Keeper:
             return self._not_opened(trouble, orderly=orderly)
         self._health.opened(time.monotonic())
         self.name = child.device or self.name
+        before, self.opened_once = self.opened_once, True
         with self._changed:
             self.trouble = None
             self._settled = True
             self.child = child
             self._changed.notify_all()
-        if again:
-            self._tell("back", "%s is back after %.1f s" % (self.name, time.monotonic() - self.away_since))
-        self._watch(child)
+        if again or self._slow:
+            kind, what = ("back", "is back") if before or self.losses else ("open", "is open")
+            took_s = time.monotonic() - self.away_since
+            self._notices.add(kind, self.name, "%s %s after %.1f s" % (self.name, what, took_s))
+        self._vigil.until_end(child, lambda: self._stopping or self._accused is not None)
         if self._stopping:
             with self._changed:
                 self.child = None
@@ -240,72 +231,49 @@ class Keeper:
         child.bury()
         decision = self._health.failed(time.monotonic(), child.answers)
         self.losses += 1
-        self._tell_loss(trouble, decision)
+        self._notices.lost(self.name, trouble, decision)
         self._set_away(trouble)
         return True
 
     def _rest(self) -> None:
+        """Until the next attempt; one that was not listed and appears is opened at once, whatever the pause."""
+        missing = False
         while not self._stopping:
             left = self._health.wait_s(time.monotonic())
+            if self._settled and self._is_listed is not None:
+                listed = self._is_listed()
+                if listed and missing:
+                    self._health.appeared()
+                    return
+                missing = missing or not listed
             if left <= 0:
                 return
-            self._poll([], left)
+            self._vigil.poll([], left if self._is_listed is None else min(left, _LOOK_S))
 
-    def _open(self, child: Child) -> Optional[CoralClassifyError]:
+    def _opened(self, child: Child) -> Optional[CoralClassifyError]:
         """None when it is ready, else why not."""
+        notice_s = self._limits.notice_s if not self._settled else None
         allowed_s = self._limits.open_s + (0.0 if self._settled or self._device == "cpu" else self._limits.trial_s)
-        end = time.monotonic() + allowed_s
-        listening = True
-        while not self._stopping:
-            left = end - time.monotonic()
-            if left <= 0:
-                self._name_what_was_meant(child)
-                return DeadlineExceeded(
-                    "opening %s took longer than %.0f s%s" % (self.name, allowed_s, _quote(child)),
-                    cause="hang",
-                    evidence="\n".join(child.said()),
-                )
-            wanted = [(child.control, select.POLLIN)]
-            if listening:
-                wanted.append((child.words, select.POLLIN))
-            ready = self._poll(wanted, min(left, _POLL_S))
-            if child.words in ready:
-                listening = child.listen()
-            if child.control in ready or child.ended():
-                try:
-                    child.finish_opening()
-                except ChildDied:
-                    return self._cause_of_death(child, "while it was being opened")
-                except CoralClassifyError as exc:
-                    child.listen()
-                    return reasons.with_words(exc, child.said()) if isinstance(exc, DeviceError) else exc
-                child.forget()
-                return None
-        return DeviceError("closed while it was being opened")
 
-    def _watch(self, child: Child) -> None:
-        """Until the child dies, is accused, or the session is closed."""
-        listening = True
-        while not self._stopping and self._accused is None:
-            wanted = [(child.control, 0)]
-            if listening:
-                wanted.append((child.words, select.POLLIN))
-            ready = self._poll(wanted, _POLL_S)
-            if child.words in ready:
-                listening = child.listen()
-            if child.control in ready or child.ended():
-                return
+        def notice() -> None:
+            self._slow = True
+            self._notices.opening(self.name, allowed_s, self._insist)
 
-    def _poll(self, wanted: "List[Any]", timeout_s: float) -> "List[int]":
-        self._flush()
-        poll = select.poll()
-        poll.register(self._wake_end, select.POLLIN)
-        for descriptor, events in wanted:
-            poll.register(descriptor, events)
-        ready = [descriptor for descriptor, _ in poll.poll(max(1.0, timeout_s * 1000.0))]
-        if self._wake_end in ready:
-            os.read(self._wake_end, 4096)
-        return ready
+        try:
+            self._vigil.until_open(child, allowed_s, lambda: self._stopping, notice_s, notice)
+        except ChildDied:
+            return self._cause_of_death(child, "while it was being opened")
+        except ChildHung:
+            self._name_what_was_meant(child)
+            return DeadlineExceeded(
+                "opening %s took longer than %.0f s%s" % (self.name, allowed_s, quote(child.said())),
+                cause="hang",
+                evidence="\n".join(child.said()),
+            )
+        except CoralClassifyError as exc:
+            child.listen()
+            return reasons.with_words(exc, child.said()) if isinstance(exc, DeviceError) else exc
+        return None
 
     def _not_opened(self, trouble: CoralClassifyError, *, orderly: bool) -> bool:
         first = not self._settled
@@ -313,15 +281,34 @@ class Keeper:
         decision = self._health.absent(now) if orderly else self._health.failed(now)
         if first and not orderly:
             self.losses += 1
-            self._tell_loss(trouble, decision)
+            self._notices.lost(self.name, trouble, decision)
         elif not first:
-            _logger.debug("%s does not open yet: %s; %s", self.name, trouble, _again(decision.pause_s))
+            _logger.debug("%s does not open yet: %s; next try in %g s", self.name, trouble, decision.pause_s)
             if decision.rested:
-                self._tell_rest(decision.pause_s)
+                self._notices.rested(self.name, decision.pause_s)
+        suspect = self._suspect(trouble) if not orderly else None
+        if suspect is not None:
+            self._set_away(suspect, True)
+            return False
         # At the first opening: the caller made a mistake, or there is no such device.  Do not insist.
-        refused = first and orderly
+        refused = first and orderly and not (self._insist and is_passing(trouble))
+        if first and orderly and not refused:
+            self._notices.absent(self.name, trouble)
         self._set_away(trouble, refused)
         return not refused
+
+    def _suspect(self, trouble: CoralClassifyError) -> Optional[ModelError]:
+        """A model that takes its process along at every opening; None as long as that is not known of it.
+
+        On a device it may be the driver that crashes; on the CPU there is nobody else.
+        """
+        if self.opened_once or self._crashes < 2 or self._device != "cpu":
+            return None
+        model = self._order["description"].get("model")
+        return ModelError(
+            "%s: crashed the process that opened it, twice; the file itself is the suspect: copy or download it again, "
+            "or convert it anew (%s)" % ("model %s" % model if model else "this model", trouble)
+        )
 
     def _set_away(self, trouble: CoralClassifyError, refused: bool = False) -> None:
         with self._changed:
@@ -338,26 +325,15 @@ class Keeper:
         self.name = being_opened(child.said()) or self.name
 
     def _cause_of_death(self, child: Child, when: str) -> DeviceLost:
-        way_out = _way_out(child.bury())
+        code = child.bury()
+        self._crashes += is_crash(code)  # not if somebody killed it
         self._name_what_was_meant(child)
         holds = "runs the engine" if self.name == "cpu" else "holds " + self.name
-        return reasons.death("the process that %s %s %s" % (holds, way_out, when), child.said())
+        return reasons.death("the process that %s %s %s" % (holds, way_out(code), when), child.said())
 
-    def _tell_loss(self, trouble: CoralClassifyError, decision: Decision) -> None:
-        what_next = "" if decision.rested else "; " + _again(decision.pause_s)
-        self._tell("lost", "%s lost: %s%s" % (self.name, trouble, what_next))
-        if decision.rested:
-            self._tell_rest(decision.pause_s)
-
-    def _tell_rest(self, pause_s: float) -> None:
-        self._tell("rested", "%s failed repeatedly and rests for %.0f s; %s" % (self.name, pause_s, _CAUSE))
-
-    def _tell(self, kind: str, message: str) -> None:
-        self._events.append(Event(kind, self.name, message))
-
-    def _flush(self) -> None:
-        while self._events:
-            self._tell_whom(self._events.popleft())
+def is_passing(trouble: CoralClassifyError) -> bool:
+    """Whether a device that was refused so may be had later."""
+    return isinstance(trouble, DeviceError) and trouble.cause not in _FINAL
 
 
 _keepers: "weakref.WeakSet[Keeper]" = weakref.WeakSet()
@@ -370,24 +346,3 @@ def _stop_all() -> None:
         keeper.stop(wait=False)
     for keeper in list(_keepers):
         keeper.stop()
-
-
-def _again(pause_s: float) -> str:
-    return "trying again at once" if pause_s <= 0 else "trying again in %g s" % pause_s
-
-
-def _way_out(code: Optional[int]) -> str:
-    if code is None:
-        return "ended"
-    if code < 0:
-        try:
-            name = signal.Signals(-code).name
-        except ValueError:
-            name = "signal %d" % -code
-        return {"SIGABRT": "aborted (SIGABRT)", "SIGSEGV": "crashed (SIGSEGV)"}.get(name, "died of " + name)
-    return "ended with code %d" % code
-
-
-def _quote(child: Child) -> str:
-    line = worth_quoting(child.said())
-    return ": %s" % line[:300] if line else ""

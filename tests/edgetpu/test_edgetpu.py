@@ -10,6 +10,7 @@ import time
 import numpy as np
 import pytest
 from conftest import REPOSITORY
+from worker_tools import losses
 
 from coral_classify import Classifier
 from coral_classify.edgetpu import driver as edgetpu
@@ -146,7 +147,7 @@ def test_what_the_driver_said_while_it_opened_is_no_reason_for_a_later_death(sim
     events = []
     with Classifier(pair, on_event=events.append) as classifier:
         result = classifier.classify(green_pixels)
-    said = re.sub(r": qemu: .*?(?=;)", "", events[0].message)     # an emulator has a word of its own
+    said = re.sub(r": qemu: .*?(?=;)", "", losses(events)[0].message)     # an emulator has a word of its own
     assert said == "usb:0 lost: the process that holds usb:0 crashed (SIGSEGV) during work; trying again at once"
     assert "SIGSEGV" in result.device_reason and "apex" not in result.device_reason
 

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from conftest import REPOSITORY
+from worker_tools import losses
 
 from coral_classify import Classifier
 from coral_classify.engine import pairing
@@ -81,7 +82,7 @@ def test_the_trial_spares_the_fault_meant_for_a_picture(old_library, pair, any_e
     events = []
     with Classifier(pair, on_event=events.append) as classifier:
         classifier.classify(green_pixels)
-    assert "crashed (SIGSEGV) during work" in events[0].message
+    assert "crashed (SIGSEGV) during work" in losses(events)[0].message
 
 
 def test_another_library_file_is_tried_again(old_library, pair, any_engine, simulated_library, monkeypatch, tmp_path):

@@ -14,7 +14,8 @@ from tflite_writer import colours
 
 import coral_classify
 from coral_classify import Classifier, Pool, UsageError, doctor, edgetpu, list_devices
-from coral_classify.errors import CoralClassifyError, DeviceError, LabelsError, ModelError, ZooError
+from coral_classify.cameras import Synthetic
+from coral_classify.errors import CameraError, CoralClassifyError, DeviceError, LabelsError, ModelError, ZooError
 from coral_classify.zoo import catalogue as zoo
 
 NAN, INF = float("nan"), float("inf")
@@ -62,7 +63,8 @@ VALUES = [
     ("ellipsis", lambda: ...), ("exception", lambda: ValueError("x")), ("slice", lambda: slice(1))]
 # Errors that are as good as a UsageError: there is no such file, name, class or device.
 ABSENT = {"model": (ModelError, ZooError), "labels": LabelsError, "device": DeviceError, "devices": DeviceError,
-          "name": ZooError, "progress": ZooError, "source": ZooError, "file": ModelError, "compiled": ModelError}
+          "name": ZooError, "progress": ZooError, "source": ZooError, "file": ModelError, "compiled": ModelError,
+          "camera": CameraError}
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +102,8 @@ def calls(place, classifier):
     yield "classify", lambda **kw: classifier.classify(PICTURE, **kw), Classifier.classify, ("image",)
     yield "wanted", classifier.wanted, Classifier.wanted, ()
     yield "stream", lambda **kw: list(classifier.stream(kw.pop("pictures", [PICTURE]), **kw)), Classifier.stream, ()
+    yield "watch", lambda **kw: next(classifier.watch(**dict({"camera": Synthetic(rate=0, count=2)}, **kw))), \
+        Classifier.watch, ()
     yield "list_devices", list_devices, list_devices, ()
     yield "examine", lambda **kw: doctor.examine(**dict({"device": "cpu", "model": place}, **kw)), doctor.examine, ()
     yield "by_name", zoo.by_name, zoo.by_name, ()
@@ -156,6 +160,8 @@ MEANT = {
     "allow": {"none", "list", "tuple", "ints", "generator", "range", "set", "deque", "map"},
     "deny": {"none", "list", "tuple", "ints", "generator", "range", "set", "deque", "map"},
     "region": {"none", "four"}, "rotate": {"zero"},
+    "camera": {"none"}, "every_s": NUMBER - {"minus one"}, "stall_s": NUMBER - {"zero", "minus one"},
+    "every_frame": FLAG - {"none"}, "with_frames": FLAG - {"none"}, "steadiness": {"none"},
     # An iterable that gives no pictures answers each with an error.
     "pictures": {"list", "tuple", "ints", "four", "floats", "bools", "nans", "nones", "byte texts", "byte labels",
                  "nested", "deep", "generator", "map", "set", "texts in a set", "range", "deque"},

@@ -11,7 +11,7 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
-from worker_tools import children_of, descriptors, wait_until
+from worker_tools import children_of, descriptors, losses, wait_until
 
 from coral_classify import Classifier
 from coral_classify.cli import main
@@ -77,7 +77,7 @@ def test_a_thousand_pictures_survive(kind, when, stick, pair, engine, pictures):
     assert sum(result.recovered for result in results + [after]) == 1, (number, events)
     words = {"hang": "did not answer within", "segv": "SIGSEGV", "idle": "the device was pulled out",
              "unplug": "the device was pulled out", "stall": "stalled a transfer", "overflow": "sent more than"}
-    assert words.get(kind, "SIGABRT") in events[0].message
+    assert words.get(kind, "SIGABRT") in losses(events)[0].message
 
 
 @pytest.mark.parametrize("fault, device", [("open-abort:1", "usb:0"), ("abort:1", "usb:1")])
@@ -177,7 +177,7 @@ def test_a_hang_at_opening_ends_on_the_twin(stick, pair, engine, pictures, monke
     check(results, pictures[1])
     assert {result.device for result in results} == {"cpu"}
     # A machine so slow that the worker did not come to ask the driver knows only what it was asked for.
-    assert re.search(r"opening usb(:0)? took longer than 1 s", events[0].message)
+    assert re.search(r"opening usb(:0)? took longer than 1 s", losses(events)[0].message)
     assert Limits().open_s > 25, "the driver itself gives up after 25 s, with a reason"
 
 
@@ -212,3 +212,38 @@ def test_the_command_line_prints_one_line_for_each_event(stick, pair, any_engine
     told = [line for line in err.splitlines() if line.startswith("coral-classify: ")]
     assert "usb:0 lost: the device was pulled out" in told[0] and "USB transfer error 5" in told[0]
     assert told[1:] == ["coral-classify: going on on the CPU while usb:0 is away"]
+
+
+def test_a_stick_that_is_plugged_in_late_takes_over_from_the_cpu(stick, pair, any_engine, pictures):
+    state, events = stick(devices=""), []
+    with Classifier(pair, on_event=events.append) as classifier:
+        assert classifier.device == "cpu"
+        assert classifier.device_reason.startswith("no Edge TPU could be used: no Edge TPU is attached")
+        check([classifier.classify(pictures[0][0])], pictures[1][:1])
+        (state / "devices").write_text("usb")
+        assert wait_until(lambda: classifier.classify(pictures[0][0]).device == "usb:0")
+        assert classifier.device == "usb:0" and classifier.device_reason == "an Edge TPU is attached"
+    kinds = [event.kind for event in events if event.kind != "opening"]
+    assert kinds == ["absent", "open"], events
+
+
+def test_one_passing_fault_at_the_start_costs_auto_nothing_but_the_moment(stick, pair, any_engine, pictures):
+    stick(faults="open-fail:1")
+    with Classifier(pair) as classifier:
+        check(list(classifier.stream(pictures[0][:50])), pictures[1][:50])
+        assert wait_until(lambda: classifier.classify(pictures[0][0]).device == "usb:0")
+    with pytest.raises(DeviceError, match="did not open"):
+        stick(faults="open-fail:*")
+        Classifier(pair, device="usb")      # whoever names a device hears of it
+
+
+@pytest.mark.parametrize("wait", [False, True])
+def test_auto_waits_for_a_slow_opening_only_if_it_is_told_to(stick, pair, any_engine, pictures, wait, monkeypatch):
+    monkeypatch.setattr("coral_classify.placement.opening._GRACE_S", 0.0)
+    stick(second_ms="1" if wait else "1500")    # the driver takes two of its seconds
+    with Classifier(pair, wait_for_device=wait) as classifier:
+        first = classifier.classify(pictures[0][0])
+        assert first.device == ("usb:0" if wait else "cpu")
+        assert first.device_reason == ("an Edge TPU is attached" if wait else
+                                       "the Edge TPU is being opened, and the CPU answers meanwhile")
+        assert wait_until(lambda: classifier.classify(pictures[0][0]).device == "usb:0")

@@ -1,6 +1,7 @@
 """Several devices as one, at the simulated library and at the CPU."""
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import threading
@@ -121,6 +122,31 @@ def test_while_every_device_is_away_and_there_is_no_twin_a_picture_gets_an_error
             os.kill(child, signal.SIGKILL)
         results = list(pool.stream(pictures[0][:30]))
     assert len(results) == 30 and all("every device is away" in result.error for result in results)
+
+
+def test_a_pool_of_all_takes_up_a_stick_that_is_plugged_in_later(
+        stick, pair, any_engine, pictures, monkeypatch):  # noqa: F811
+    monkeypatch.setattr("coral_classify.pool._LOOK_S", 0.01)
+    stick(invoke_ms="2")
+    with Pool(pair) as pool:
+        assert pool.devices == ("usb:0",)
+        results = pool.stream(itertools.cycle(pictures[0]))
+        assert next(results).device == "usb:0"
+        stick(devices="usb,usb")
+        assert next(result for result in results if result.device == "usb:1").error is None     # of this very stream
+        results.close()
+        assert pool.devices == ("usb:0", "usb:1")
+        check(list(pool.stream(pictures[0])), pictures[1])
+    assert pool.closed and wait_until(lambda: not threads())
+
+
+def test_a_pool_without_a_stick_takes_up_the_first_one_that_is_plugged_in(
+        stick, pair, any_engine, pictures):  # noqa: F811
+    state = stick(devices="")
+    with Pool(pair) as pool:
+        assert pool.classify(pictures[0][0]).device == "cpu"
+        (state / "devices").write_text("usb")
+        assert wait_until(lambda: pool.classify(pictures[0][0]).device == "usb:0")
 
 
 def record(index, path="/a", state="attached"):

@@ -26,7 +26,8 @@ from coral_classify.errors import (
     UsageError,
 )
 from coral_classify.supervision.health import DeviceHealth
-from coral_classify.supervision.supervised import SupervisedSession, decide
+from coral_classify.supervision.policy import decide
+from coral_classify.supervision.supervised import SupervisedSession
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="supervised sessions need POSIX processes")
 
@@ -560,3 +561,65 @@ def test_memory_descriptors_and_processes_do_not_grow_over_many_recoveries(count
         assert wait_until(
             lambda: check_stream(session, [1])[0].device == "usb:0" and descriptors() <= start, 10.0
         )
+
+
+# ---- a device that opens late, or is not there at the start
+
+
+def test_a_device_that_opens_late_takes_over_from_its_twin(counter, tmp_path):
+    gate, events = tmp_path / "gate", []
+    with supervised({"count": counter, "gate": str(gate)}, twin=TWIN, grace_s=0.0, on_event=events.append,
+                    limits=quick(notice_s=0.0)) as session:
+        (early,) = check_stream(session, [1])
+        assert early == ("cpu", False, "usb:0 is being opened, and the CPU answers meanwhile")
+        assert session.reason == early.reason and session.device == "cpu"
+        gate.touch()
+        assert wait_until(lambda: session.reason is None)
+        (late,) = check_stream(session, [2])
+        assert late == ("usb:0", False, None) and session.device == "usb:0"
+    assert [event.kind for event in events] == ["opening", "open"]
+    assert events[0].message == "opening usb:0; this takes 30 s at most; the CPU answers meanwhile"
+    assert events[1].message.startswith("usb:0 is open after ")
+
+
+def test_a_device_that_opens_in_time_answers_the_first_picture(counter):
+    with supervised({"count": counter}, twin=TWIN, grace_s=60.0) as session:
+        assert check_stream(session, [1]) == [("usb:0", False, None)]
+
+
+def test_a_device_that_is_refused_at_first_is_tried_again_in_the_background(counter):
+    events = []
+    with supervised({"count": counter, "faults": {"open": [1, 3, "busy"]}}, twin=TWIN, grace_s=60.0,
+                    on_event=events.append) as session:
+        (early,) = check_stream(session, [1])
+        assert early.device == "usb:0" or early.reason.startswith("no Edge TPU could be used: usb:0 is busy")
+        assert wait_until(lambda: session.reason is None)
+        assert check_stream(session, [2])[0].device == "usb:0"
+    assert [event.kind for event in events] == ["absent", "open"]
+    assert events[0].message.startswith("going on on the CPU, and looking for usb:0 in the background: usb:0 is busy")
+
+
+def test_what_another_try_cannot_mend_is_told_at_once(counter):
+    with pytest.raises(ModelError, match="is no model"):
+        supervised({"count": counter, "faults": {"open": [1, 9, "model error"]}}, twin=TWIN, grace_s=60.0)
+
+
+def test_a_device_that_is_not_listed_is_opened_as_soon_as_it_appears(counter):
+    plugged = threading.Event()
+    health = DeviceHealth(first_pause_s=1e6, longest_pause_s=1e6)     # no other way leads to an opening
+    with supervised({"count": counter, "faults": {"open": [1, 2, "busy"]}}, twin=TWIN, grace_s=60.0, health=health,
+                    is_listed=plugged.is_set) as session:
+        assert check_stream(session, [1])[0].device == "cpu"
+        assert wait_until(lambda: health.wait_s(time.monotonic()) > 1000.0)     # both tries have failed
+        plugged.set()
+        assert wait_until(lambda: session.reason is None)
+        assert check_stream(session, [2])[0].device == "usb:0"
+
+
+@pytest.mark.parametrize("way", ["abort", "segfault"])
+def test_a_model_that_crashes_its_process_twice_at_opening_is_refused_by_name(counter, way):
+    description = {"count": counter, "device": "cpu", "model": "odd.tflite", "faults": {"open": [1, 99, way]}}
+    with pytest.raises(ModelError, match=r"odd\.tflite: crashed the process that opened it, twice"):
+        supervised(description, device="cpu", health=None)
+    with open(counter) as file:
+        assert file.read().split().count("open") == 2

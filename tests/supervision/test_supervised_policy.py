@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coral_classify.errors import DeadlineExceeded, DeviceError, DeviceLost, EngineError
-from coral_classify.supervision import supervised
+from coral_classify.supervision import supervised, twin
 from coral_classify.supervision.childprocess import ChildDied, ChildHung
 from coral_classify.types import Quantization, TensorSpec
 
@@ -43,7 +43,8 @@ class MemoryKeeper:
 
     made = []
 
-    def __init__(self, name, order, *, health, limits, tell):
+    def __init__(self, name, order, *, health, limits, tell, is_listed=None, insist=False):
+        self.opened_once = True
         self.name, self.losses, self.trouble, self.away_since, self.ended = name, 0, None, 0.0, False
         self.runs, self.absences = iter(order["description"]["runs"]), iter(order["description"]["absences"])
         self.answered, self.announced, self.stopped, self.away_for = [], [], False, 0
@@ -63,8 +64,8 @@ class MemoryKeeper:
     def gone(self):
         return self.stopped
 
-    def wait_until_settled(self):
-        pass
+    def wait_until_settled(self, timeout_s=None):
+        return True
 
     def why_away(self):
         return self.trouble
@@ -116,9 +117,9 @@ def open_session(runs, absences, twin_runs, policy, device="usb:0"):
 
 @pytest.fixture(autouse=True, scope="module")
 def memory_keepers():
-    original, supervised.Keeper = supervised.Keeper, MemoryKeeper
+    original, supervised.Keeper, twin.Keeper = supervised.Keeper, MemoryKeeper, MemoryKeeper
     yield
-    supervised.Keeper = original
+    supervised.Keeper = twin.Keeper = original
 
 
 @given(SCHEDULE, ABSENCES, TWIN_SCHEDULE)
