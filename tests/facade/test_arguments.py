@@ -156,7 +156,8 @@ MEANT = {
     "max_pixels": WHOLE | LARGE | {"none"}, "max_picture_bytes": WHOLE | LARGE | {"none"}, "performance": {"none"},
     "usb_always_dfu": FLAG, "usb_max_bulk_in_queue_length": WHOLE | {"none", "zero"}, "supervised": FLAG,
     "deadline_ms": (NUMBER | {"true"}) - {"zero", "minus one", "true"}, "on_device_loss": {"numpy str"},
-    "on_event": {"none", "class", "lambda"}, "top_k": WHOLE | LARGE, "threshold": NUMBER | {"none"},
+    "on_event": {"none", "class", "lambda"}, "wait_for_device": FLAG - {"none"}, "top_k": WHOLE | LARGE,
+    "threshold": NUMBER | {"none"},
     "allow": {"none", "list", "tuple", "ints", "generator", "range", "set", "deque", "map"},
     "deny": {"none", "list", "tuple", "ints", "generator", "range", "set", "deque", "map"},
     "region": {"none", "four"}, "rotate": {"zero"},
@@ -193,7 +194,7 @@ def test_what_was_taken_in_silence_or_broke_deep_inside_is_told_at_the_door(clas
 def test_constructors_refuse_before_anything_opens(place, kind, arguments, monkeypatch):
     if kind is Pool:
         arguments = {{"device": "devices"}.get(name, name): value for name, value in arguments.items()}
-    monkeypatch.setattr("coral_classify.classifier.open_first", lambda *_: pytest.fail("opened"))
+    monkeypatch.setattr("coral_classify.classifier.classifier.open_first", lambda *_: pytest.fail("opened"))
     with pytest.raises(UsageError, match=" must be "):
         kind(place, **arguments)
 
