@@ -84,18 +84,19 @@ def check_fit(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], child
                 )
 
 
-def why_twin(name: str, trouble: Optional[CoralClassifyError], *, expected: bool) -> str:
+def why_twin(name: str, trouble: Optional[CoralClassifyError], twin: str, *, expected: bool) -> str:
     """Why it is the twin that answers.
 
     :param name: of the device
     :param trouble: why it is not there; None: it is being opened
+    :param twin: name of the twin's file, if it has one
     :param expected: it has been there, or was asked for by name
     """
     if expected:
         return "%s is away: %s" % (name, trouble or "it is being opened")
     if trouble is None:
         return "%s is being opened, and the CPU answers meanwhile" % name
-    return "no Edge TPU could be used: %s" % trouble
+    return "no Edge TPU could be used%s: %s" % ("; %s is the CPU twin" % twin if twin else "", trouble)
 
 
 def final(

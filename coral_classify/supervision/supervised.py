@@ -85,10 +85,11 @@ class SupervisedSession(Session):
         self._policy = on_device_loss
         self._on_cpu = device == "cpu"
         tell = Teller(on_event)
-        keepers: List[Keeper] = []
+        self._keepers: List[Keeper] = []
         self._twin: Optional[Twin] = None
         if twin is not None and not self._on_cpu:
-            self._twin = Twin({"factory": factory, "description": twin}, limits=limits, tell=tell, keepers=keepers)
+            order = {"factory": factory, "description": twin}
+            self._twin = Twin(order, limits=limits, tell=tell, keepers=self._keepers)
         self._grace_s = grace_s if self._can_fail_over() else None
         self._failed_over = False  # told so since the device was lost
         self._losses_seen = 0
@@ -104,9 +105,8 @@ class SupervisedSession(Session):
             is_listed=is_listed,
             insist=self._grace_s is not None,
         )
-        keepers.append(self._keeper)
-        self._keepers = keepers
-        self._finalizer = weakref.finalize(self, _stop_all, keepers)
+        self._keepers.append(self._keeper)
+        self._finalizer = weakref.finalize(self, _stop_all, self._keepers)
         try:
             first = self._first_child()
         except BaseException:
@@ -156,8 +156,7 @@ class SupervisedSession(Session):
     @property
     def answer(self) -> Answer:
         """Who answered the latest ``run`` of this thread."""
-        latest: Answer = getattr(self._answers, "latest", None) or super().answer
-        return latest
+        return getattr(self._answers, "latest", super().answer)  # type: ignore[no-any-return]
 
     @property
     def trouble(self) -> Optional[str]:
@@ -171,7 +170,8 @@ class SupervisedSession(Session):
 
     def _why_twin(self) -> str:
         keeper = self._keeper
-        return why_twin(keeper.name, keeper.trouble, expected=keeper.losses > 0 or self._grace_s is None)
+        twin = self._twin.name if self._twin is not None else ""
+        return why_twin(keeper.name, keeper.trouble, twin, expected=keeper.losses > 0 or self._grace_s is None)
 
     def input_sets(self, count: int) -> "List[Tensors]":
         return _shared(self.inputs, count) or super().input_sets(count)

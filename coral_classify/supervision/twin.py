@@ -6,6 +6,7 @@ crashes) into a process that was promised to be free of them.
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any, Callable, Dict, List, Optional
 
@@ -48,6 +49,11 @@ class Twin:
             self._keepers[:] = [keeper for keeper in self._keepers if not keeper.gone] + [self._keeper]
             self._keeper.wait_until_settled()
         return self._keeper.wait_for_child(time.monotonic() + self._limits.open_s, leaving)
+
+    @property
+    def name(self) -> str:
+        """Of its file; empty where it is none."""
+        return os.path.basename(self._order["description"].get("model") or "")
 
     @property
     def trouble(self) -> Optional[CoralClassifyError]:

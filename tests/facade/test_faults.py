@@ -216,7 +216,8 @@ def test_a_stick_that_is_plugged_in_late_takes_over_from_the_cpu(stick, pair, an
     state, events = stick(devices=""), []
     with Classifier(pair, on_event=events.append) as classifier:
         assert classifier.device == "cpu"
-        assert classifier.device_reason.startswith("no Edge TPU could be used: no Edge TPU is attached")
+        assert classifier.device_reason.startswith(
+            "no Edge TPU could be used; colours.tflite is the CPU twin: no Edge TPU is attached")
         check([classifier.classify(pictures[0][0])], pictures[1][:1])
         (state / "devices").write_text("usb")
         assert wait_until(lambda: classifier.classify(pictures[0][0]).device == "usb:0")
