@@ -14,6 +14,8 @@ BENCH_MODEL ?= mobilenet-v2
 BENCH_PICTURE ?= $(wildcard ../shared/testdata/images/parrot.jpg)
 BENCH_OPTIONS ?=
 
+comma := ,
+
 # Whatever is new in these is installed anew.
 SOURCES := $(shell find coral_classify -name '*.py' -o -name '*.c' -o -name py.typed) \
   $(shell find models labels -maxdepth 1 -type f)
@@ -66,7 +68,7 @@ $(VENV)/installed: $(VENV)/bin/python setup.py $(SOURCES)
 	touch $@
 
 $(VENV)/tested: $(VENV)/installed
-	$(BIN)/python -m pip install -q '.[test]'
+	$(BIN)/python -m pip install -q '.[test$(if $(filter .venv-3.11 .venv-3.13,$(VENV)),$(comma)camera)]'
 	touch $@
 
 $(VENV)/checked: $(VENV)/tested

@@ -78,9 +78,11 @@ setup(
     ],
     options=_OPTIONS,
     extras_require={
+        # Video through FFmpeg's libraries; its wheels begin with Python 3.8.
+        "camera": ["av>=12; python_version >= '3.8'"],
         "test": ["pytest>=7", "hypothesis>=6", "setuptools"],
         "docs": ["mkdocs>=1.6", "mkdocs-material>=9.6", "mkdocstrings[python]>=0.30", "ruff"],
     },
-    entry_points={"console_scripts": ["coral-classify=coral_classify.cli:main"]},
+    entry_points={"console_scripts": ["coral-classify=coral_classify.__main__:main"]},
     zip_safe=False,
 )

@@ -4,7 +4,8 @@
 
 Both interpreters hold the same model on the CPU, one engine thread each, and run in turn; who begins changes with each
 pair.  "In a worker" is the home of compiled models, with the CPU in the place of the device: what shared memory and
-pipe cost.
+pipe cost.  Beside the time that passed stands the processor time of the calling thread, which other programs on the
+machine disturb less; in a worker that is only what the caller itself does.
 """
 from __future__ import annotations
 
@@ -66,24 +67,27 @@ def set_invoke_get(interpreter: Any) -> Callable[[], None]:
 
 
 def pairs(bare: Callable[[], None], ours: Callable[[], None], count: int) -> List[List[float]]:
-    """Milliseconds of (bare, ours), pair by pair."""
+    """Milliseconds pair by pair: (passed with the bare one, with ours, processor time of the bare one, of ours)."""
     measured = []
     for number in range(count + 20):
-        times = [0.0, 0.0]
+        times = [0.0, 0.0, 0.0, 0.0]
         for which in ((0, 1) if number % 2 else (1, 0)):
-            started = time.perf_counter()
+            started, worked = time.perf_counter(), time.thread_time()
             (bare, ours)[which]()
+            times[which + 2] = (time.thread_time() - worked) * 1000.0
             times[which] = (time.perf_counter() - started) * 1000.0
         measured.append(times)
     return measured[20:]
 
 
 def report(name: str, way: str, measured: List[List[float]]) -> None:
-    differences = sorted(ours - bare for bare, ours in measured)
-    quarter = len(differences) // 4
-    print("%-16s %-15s bare %.3f ms, ours %.3f ms, difference of the pairs %+.3f ms (%+.3f … %+.3f)" % (
-        name, way, statistics.median(bare for bare, _ in measured), statistics.median(ours for _, ours in measured),
-        statistics.median(differences), differences[quarter], differences[-quarter - 1]))
+    for clock, first in (("passed", 0), ("processor", 2)):
+        differences = sorted(times[first + 1] - times[first] for times in measured)
+        quarter = len(differences) // 4
+        bare, ours = (statistics.median(times[first + which] for times in measured) for which in (0, 1))
+        print("%-15s | %-14s | %-9s | %.3f | %.3f | %+.3f (%+.3f … %+.3f)" % (
+            name, way, clock, bare, ours, statistics.median(differences), differences[quarter],
+            differences[-quarter - 1]))
 
 
 if __name__ == "__main__":

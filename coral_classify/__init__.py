@@ -5,9 +5,11 @@ Importing this package imports no engine and opens no device; names load on firs
 """
 from __future__ import annotations
 
-from typing import List
-
 from .doors import on_first_use
+
+TYPE_CHECKING = False       # as checkers know it; typing itself would delay the moment from which Ctrl-C is one line
+if TYPE_CHECKING:
+    from typing import List
 
 __version__ = "0.1.0"
 
@@ -33,6 +35,7 @@ _NAMES = {
     "DeviceError": "errors",
     "DeviceLost": "errors",
     "DeadlineExceeded": "errors",
+    "CameraError": "errors",
     "SessionClosed": "errors",
     "ZooError": "errors",
 }

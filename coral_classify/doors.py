@@ -3,7 +3,10 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import Any, Callable, Mapping
+
+TYPE_CHECKING = False       # as in the package's own door: typing takes its time
+if TYPE_CHECKING:
+    from typing import Any, Callable, Mapping
 
 __all__ = ["on_first_use"]
 

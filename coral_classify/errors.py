@@ -12,6 +12,7 @@
     ├── DeviceError         the Edge TPU is absent, refused, or cannot run this model
     │   ├── DeviceLost      it was there, and went away or crashed
     │   └── DeadlineExceeded  it did not answer in time
+    ├── CameraError         a camera is absent, does not open, or went away
     ├── SessionClosed       used after close(), or in a forked child
     └── ZooError            a named model is unknown, or could not be brought here
 
@@ -21,7 +22,7 @@ from __future__ import annotations
 
 __all__ = [
     "CoralClassifyError", "UsageError", "ModelError", "LabelsError", "ImageError", "EngineError",
-    "EngineNotFound", "DeviceError", "DeviceLost", "DeadlineExceeded", "SessionClosed", "ZooError",
+    "EngineNotFound", "DeviceError", "DeviceLost", "DeadlineExceeded", "CameraError", "SessionClosed", "ZooError",
 ]
 
 
@@ -71,6 +72,10 @@ class DeviceLost(DeviceError):
 
 class DeadlineExceeded(DeviceError):
     """The device did not answer within its deadline."""
+
+
+class CameraError(CoralClassifyError):
+    """A camera, or another source of moving pictures, is absent, does not open, or went away."""
 
 
 class SessionClosed(CoralClassifyError):

@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 from typing import Callable, NamedTuple, Optional
 
-__all__ = ["Event", "Teller"]
+__all__ = ["ON_DEVICE_LOSS", "Event", "Teller"]
+
+# What is to happen when a device is lost: its twin on the CPU answers, it is waited for, the picture in flight fails.
+ON_DEVICE_LOSS = ("cpu", "retry", "raise")
 
 _logger = logging.getLogger("coral_classify.supervised")
 

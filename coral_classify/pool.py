@@ -8,14 +8,14 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Callable, Iterable, Iterator, List, Optional, Sequence, Set, Tuple, Union
 
-from . import edgetpu
+from . import arguments, edgetpu
 from .classifier import Classifier, Number
 from .edgetpu import list_devices
 from .engine import usable_cores
 from .errors import CoralClassifyError, DeviceError, UsageError
 from .pictures import Picture
 from .streaming import stream
-from .types import Result, Wanted
+from .types import Result, Session, Wanted
 
 if TYPE_CHECKING:
     from .events import Event
@@ -63,7 +63,15 @@ class Pool:
         :raises UsageError: for an empty list of devices, or an unknown name
         :raises DeviceError: if a device that was named does not open
         """
+        if isinstance(model, Session):
+            raise arguments.wrong("model", "the path or the name of a model; a session is for Classifier", model)
+        if not isinstance(devices, str):
+            devices = arguments.texts("devices", devices, '"all", or a list of devices')
         everything = devices == "all"
+        if threads is not None:
+            threads = arguments.whole("threads", threads, least=1, most=1024)
+        labels = arguments.labels(labels)       # gone through once, for all devices
+        mean, std = arguments.channels("mean", mean), arguments.channels("std", std)
         named = [device.name for device in list_devices()] if everything else \
             [devices] if isinstance(devices, str) else list(devices)
         if not named and not everything:

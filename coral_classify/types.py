@@ -69,6 +69,10 @@ class Result(NamedTuple):
     recovered: bool = False                 # True if a driver fault was survived on the way
     sure: Optional[bool] = None             # False: below the model's own "sure" threshold; None: it has none
     preprocessing: Optional[Preprocessing] = None
+    frame_age_ms: Optional[float] = None    # of a camera's picture, when it was answered
+    changed: Optional[bool] = None          # of a camera: from here on the answer is another one
+    skipped: Optional[int] = None           # of a camera: its pictures since the one before that nobody looked at
+    frame: Any = None                       # of a camera, if asked for: (height, width, 3) uint8, or a path
 
     def to_dict(self) -> Dict[str, Any]:
         """Plain types for JSON, in a stable order."""
@@ -86,6 +90,10 @@ class Result(NamedTuple):
             record["recovered"] = True
         if self.sure is not None:
             record["sure"] = self.sure
+        if self.frame_age_ms is not None:
+            record["frame_age_ms"] = round(self.frame_age_ms, 3)
+            record["changed"] = self.changed
+            record["skipped"] = self.skipped
         return record
 
 

@@ -4,8 +4,10 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from conftest import REPOSITORY
+from PIL import Image
 
 EXAMPLES = sorted((REPOSITORY / "examples").glob("*.py"))
 
@@ -31,6 +33,10 @@ def test_camera_loop(model, any_engine):
     assert run("camera_loop.py", model).startswith("frame 0: ")
 
 
+def test_live_camera(model, any_engine):
+    assert " ms old" in run("live_camera.py", "test", "0.1", model).splitlines()[0]
+
+
 def test_many_pictures(model, green, any_engine):
     lines = run("many_pictures.py", model, green, "none.png", green).splitlines()
     assert lines == ["image none.png: no such file", "2 x green"]
@@ -50,3 +56,20 @@ def test_pulled_stick(any_engine):
 def test_the_cat_is_a_cat(testdata, any_engine):
     model = testdata / "models" / "mobilenet_v2_1.0_224_quant.tflite"
     assert "cat" in run("one_picture.py", model, REPOSITORY / "examples" / "chelsea.png").splitlines()[0]
+
+
+def test_teach_mugs(any_engine, tmp_path):
+    if not (REPOSITORY / "models" / "everyday_objects.tflite").is_file():
+        pytest.skip("the package's own model was left out")
+    turn = np.random.RandomState(0)
+    for name, colour in (("blue mug", (40, 80, 200)), ("red mug", (200, 40, 50)), ("white mug", (230, 230, 225))):
+        (tmp_path / "mugs" / name).mkdir(parents=True)
+        for i in range(10):
+            picture = Image.new("RGB", (200, 150), (120, 100, 80))
+            left, top = (int(n) for n in turn.randint(10, 60, 2))
+            picture.paste(colour, (left, top, left + 80, top + 70))
+            picture.save(str(tmp_path / "mugs" / name / ("%d.jpg" % i)))
+    lines = run("teach_mugs.py", tmp_path / "mugs", tmp_path / "mugs.tflite",
+                tmp_path / "mugs" / "red mug" / "3.jpg").splitlines()
+    assert lines[0] == "blue mug: 10 pictures" and lines[3].startswith("expected to be right: ")
+    assert lines[-1].startswith("red mug (")

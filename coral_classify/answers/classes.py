@@ -19,7 +19,7 @@ def class_ids(wanted: Iterable[Union[str, int]], labels: Optional[Tuple[str, ...
     found = set()
     for item in wanted:
         hits = [i for i, label in enumerate(labels or ()) if label == item]
-        if not hits and (not isinstance(item, str) or item.strip().isdecimal()):
+        if not hits and (not isinstance(item, str) or item.strip().isdecimal() and len(item) < 20):
             hits = [int(item)]
         if not hits:
             raise UsageError("no class is called %r; labels are matched letter by letter, ids are numbers" % (item,))
@@ -34,6 +34,9 @@ def among(allow: Optional[Iterable[Union[str, int]]], deny: Optional[Iterable[Un
     """The ids of the classes to consider, ascending; None: all.
 
     :raises UsageError: for a class that the model has not got
+
+    >>> among(None, ["dog"], ("cat", "dog", "cow"), 3)
+    [0, 2]
     """
     if allow is None and deny is None:
         return None

@@ -10,6 +10,8 @@ import os
 import sys
 from typing import List, Optional
 
+from . import interrupts
+
 __all__ = ["main", "COMMANDS"]
 
 # name -> what `coral-classify --help` says of it
@@ -18,10 +20,13 @@ COMMANDS = {
     "devices": "list the Edge TPUs, and the state in which each is",
     "doctor": "find out why an Edge TPU does not work, and what mends it",
     "evaluate": "how good a model is, on folders of pictures whose classes are known",
+    "live": "watch a camera, and say so whenever the answer changes",
     "models": "models by name: list, pull, info, verify, remove, add",
     "teach": "learn own classes from a few pictures of each",
     "watch": "classify the pictures that arrive in a folder",
 }
+# Commands that do something at once; the others load an engine first, and then say that they begin.
+_LIGHT = ("devices", "doctor", "models")
 
 
 def main(argv: Optional[List[str]] = None) -> int:
@@ -31,6 +36,8 @@ def main(argv: Optional[List[str]] = None) -> int:
     try:
         _open_streams()
         module = importlib.import_module("%s.%s" % (__name__, command))
+        if command in _LIGHT:
+            interrupts.begin()
         try:
             return int(module.main(argv[1:] if argv and argv[0] in COMMANDS else argv))
         finally:
@@ -38,7 +45,12 @@ def main(argv: Optional[List[str]] = None) -> int:
     except KeyboardInterrupt:
         print("coral-classify: interrupted", file=sys.stderr)
         return 130
-    except OSError as exc:
+    except Exception as exc:
+        if interrupts.is_behind(exc):
+            print("coral-classify: interrupted", file=sys.stderr)
+            return 130
+        if not isinstance(exc, OSError):
+            raise
         if not isinstance(exc, BrokenPipeError):    # a full disk behind standard output
             print("coral-classify: %s" % (exc.strerror or exc), file=sys.stderr)
         # Or the reader of stdout has gone (head, less): no error of ours, and nothing is left to say.

@@ -114,10 +114,7 @@ def _tar_members(file: BinaryIO) -> Iterator[_Member]:
     stream, place = _Metered(_unpacked(file)), 0
     stream.left = _HEADER_BYTES
     with tarfile.TarFile(fileobj=stream) as archive:    # type: ignore[arg-type]
-        while True:
-            info = archive.next()
-            if info is None:
-                return
+        for info in archive:
             archive.members = []        # type: ignore[attr-defined]    # it keeps them all, and we need none
             if archive.offset <= place:     # a negative size leads back, for ever
                 raise _Lies("a header leads back to byte %d" % archive.offset)

@@ -37,12 +37,13 @@ def main(argv: List[str]) -> int:
 
 def _bench(classifier: "Union[Classifier, Pool]", args: argparse.Namespace, load_ms: float) -> int:
     from ..modelfiles import passports
+    from ..pictures import HELD_BYTES
+    from ..reading import read_file
 
     picture: Any = _drawn()
     if args.picture is not None:
         classifier.classify(args.picture)       # one that cannot be read is named
-        with open(args.picture, "rb") as file:
-            picture = file.read()
+        picture = read_file(args.picture, HELD_BYTES)
     prepare, infer, decode, whole = [], [], [], []
     for number in range(_WARM + args.count):
         began = time.perf_counter()

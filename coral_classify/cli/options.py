@@ -8,6 +8,7 @@ import sys
 import warnings
 from typing import TYPE_CHECKING, Any, Callable, List, Union
 
+from . import interrupts
 from .showing import printable
 
 if TYPE_CHECKING:
@@ -98,14 +99,15 @@ def guarded(args: argparse.Namespace, work: "Callable[[Union[Classifier, Pool], 
     """Open the classifier that the options describe, do the *work*, and turn errors into a line and an exit code."""
     from ..errors import CoralClassifyError, UsageError
 
+    interrupts.begin()
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("coral-classify: %(message)s"))
     logger = logging.getLogger("coral_classify")
     logger.addHandler(handler)
     # A device that is lost, and one that is back: one line each.
     logging.getLogger("coral_classify.supervised").setLevel(logging.INFO)
-    # Pillow warns of large pictures on two lines; those too large to be safe are an error of their own.
-    warnings.filterwarnings("ignore", "Image size .* exceeds limit")
+    # Pillow warns of large and of damaged pictures on two lines; those that cannot be used are an error of their own.
+    warnings.filterwarnings("ignore", module=r"PIL\b")
     try:
         if args.decoders is not None and args.decoders < 1:
             raise UsageError("--decoders must be at least 1, got %d" % args.decoders)

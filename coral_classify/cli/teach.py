@@ -20,6 +20,8 @@ __all__ = ["main"]
 def main(argv: List[str]) -> int:
     """:returns: 0 all learned, 1 some pictures could not be, 2 wrong usage"""
     args = _parser().parse_args(argv)
+    # NumPy is not loaded yet.  The matrices are small: a second thread would only wait, and on a busy machine for long.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from ..errors import CoralClassifyError, UsageError
 
     try:

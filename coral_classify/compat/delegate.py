@@ -5,6 +5,7 @@ can be known before (no library, no such device, a wrong option) is an error her
 """
 from __future__ import annotations
 
+import logging
 import os
 import re
 from typing import Any, Dict, Optional
@@ -14,6 +15,7 @@ from ..errors import DeviceError, UsageError
 
 __all__ = ["Delegate", "load_delegate", "on_cpu"]
 
+_log = logging.getLogger("coral_classify.compat")
 _LIBRARY = re.compile(r"(lib)?edgetpu[^/\\]*\.(so[.\d]*|dylib|dll)$", re.IGNORECASE)
 _OPTIONS = {"device": "device", "performance": "performance", "usb.alwaysdfu": "usb_always_dfu",
             "usb.maxbulkinqueuelength": "usb_max_bulk_in_queue_length"}
@@ -35,6 +37,7 @@ class Delegate:
 
     def __init__(self, library: str, options: Optional[Dict[Any, Any]] = None) -> None:
         self.library = str(library)
+        self._opened: Optional[edgetpu.Delegate] = None
         self.cpu = on_cpu()
         told = {str(key).lower(): str(value) for key, value in (options or {}).items()}
         unknown = sorted(set(told) - set(_OPTIONS))
@@ -67,6 +70,21 @@ class Delegate:
         if not edgetpu.match(self.device, listed):
             names = ", ".join(device.name for device in listed)
             raise self.failed("no Edge TPU answers to %r; attached: %s" % (self.device, names or "none"))
+
+    def _get_native_delegate_pointer(self) -> int:
+        """For a runtime's own ``Interpreter``, which knows no worker: the driver in this process, as it always was.
+
+        :raises ValueError: if it cannot be opened
+        """
+        if self.cpu:
+            raise self.failed("on the CPU only coral_classify's Interpreter finds the twin of a model; use --ours")
+        if self._opened is None:
+            _log.warning("%s is opened in this process, where nobody watches over it; --ours would", self.device)
+            try:
+                self._opened = edgetpu.open_delegate(self.device, edgetpu.Options(**self.options))
+            except DeviceError as exc:
+                raise self.failed(exc) from exc
+        return self._opened._get_native_delegate_pointer()
 
     def failed(self, reason: object) -> ValueError:
         """The error of the runtimes, which give no reason, with one."""

@@ -53,7 +53,7 @@ def layout_of(interpreter: Any) -> Layout:
     """Of a runtime's interpreter."""
     return Layout([alike(one) for one in interpreter.get_input_details()],
                   [alike(one) for one in interpreter.get_output_details()],
-                  dict(interpreter._get_full_signature_list()))
+                  dict(getattr(interpreter, "_get_full_signature_list", dict)()))    # none before 2.7
 
 
 def to_plain(details: Details) -> Details:

@@ -80,8 +80,7 @@ def invoke_with_membuffer(handle: int, buffer: int, size: int) -> None:
     :raises RuntimeError: as :func:`invoke_with_bytes`
     """
     interpreter = interpreter_of(handle)
-    content = (ctypes.c_uint8 * int(size)).from_address(int(buffer))
-    _invoke(interpreter, np.ctypeslib.as_array(content))
+    _invoke(interpreter, _at(buffer, size))
 
 
 def invoke_with_dmabuffer(handle: int, dma_fd: int, size: int) -> None:
@@ -92,47 +91,49 @@ def invoke_with_dmabuffer(handle: int, dma_fd: int, size: int) -> None:
 
 
 def _invoke(interpreter: Any, content: "np.ndarray[Any, Any]") -> None:
-    """:param content: uint8, (bytes,)"""
-    interpreter.check_ready()
-    tensor = interpreter.tensor(interpreter.get_input_details()[0]["index"])()
-    if content.size < tensor.nbytes:
-        raise RuntimeError("Input buffer (%d) has fewer entries than model input tensor (%d)."
-                           % (content.size, tensor.nbytes))
-    tensor[...] = content[:tensor.nbytes].view(tensor.dtype).reshape(tensor.shape)
+    """
+    :param interpreter: ours, or a runtime's
+    :param content: uint8, (bytes,)
+    """
+    if isinstance(interpreter, Interpreter):
+        interpreter.check_ready()
+    details = interpreter.get_input_details()[0]
+    dtype = np.dtype(details["dtype"])
+    size = int(np.prod(details["shape"])) * dtype.itemsize
+    if content.size < size:
+        raise RuntimeError("Input buffer (%d) has fewer entries than model input tensor (%d)." % (content.size, size))
+    interpreter.set_tensor(details["index"], content[:size].view(dtype).reshape(details["shape"]))
     interpreter.invoke()
 
 
 def run_inference(interpreter: Any, input_data: Any) -> None:
     """Run on a raw first input: bytes, a flat uint8 array, (``ctypes.c_void_p``, size) or a ``Gst.Buffer``.
 
+    :param interpreter: ours, or a runtime's
     :raises ValueError: if it is too short
     :raises TypeError: for anything else
     """
-    expected = int(np.prod(interpreter.get_input_details()[0]["shape"]))
     if isinstance(input_data, bytes):
-        _check_size(len(input_data), expected)
-        invoke_with_bytes(interpreter._native_handle(), input_data)
+        content = np.frombuffer(input_data, np.uint8)
     elif isinstance(input_data, np.ndarray):
-        _check_size(len(input_data), expected)
-        flat = np.ascontiguousarray(input_data)
-        invoke_with_membuffer(interpreter._native_handle(), flat.ctypes.data, expected)
+        content = np.ascontiguousarray(input_data)
     elif _is_memory(input_data):
-        pointer, size = input_data
-        _check_size(size, expected)
-        invoke_with_membuffer(interpreter._native_handle(), pointer.value, expected)
+        content = _at(input_data[0].value, input_data[1])
     elif type(input_data).__module__.startswith("gi.") and hasattr(input_data, "extract_dup"):
-        content = bytes(input_data.extract_dup(0, input_data.get_size()))
-        _check_size(len(content), expected)
-        invoke_with_bytes(interpreter._native_handle(), content)
+        content = np.frombuffer(bytes(input_data.extract_dup(0, input_data.get_size())), np.uint8)
     else:
         raise TypeError("input data type is not supported.")
+    expected = int(np.prod(interpreter.get_input_details()[0]["shape"]))
+    if len(content) < expected:
+        raise ValueError("input size=%d, expected=%d." % (len(content), expected))
+    _invoke(interpreter, content.view(np.uint8).ravel())
+
+
+def _at(address: int, size: int) -> "np.ndarray[Any, Any]":
+    """The bytes at an address, as they lie there."""
+    return np.ctypeslib.as_array((ctypes.c_uint8 * int(size)).from_address(int(address)))
 
 
 def _is_memory(data: Any) -> bool:
     return (isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], ctypes.c_void_p)
             and isinstance(data[1], (int, np.integer)))
-
-
-def _check_size(size: int, expected: int) -> None:
-    if size < expected:
-        raise ValueError("input size=%d, expected=%d." % (size, expected))

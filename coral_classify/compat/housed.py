@@ -78,6 +78,10 @@ class HousedInterpreter(Session):
             outputs = [self._interpreter.tensor(one["index"])() for one in self._layout.outputs]
         except (RuntimeError, ValueError) as exc:
             raise EngineError(str(exc)) from exc
+        for one, output in zip(self._layout.outputs, outputs):
+            if output.shape != tuple(one["shape"]):     # no fault of the device's: it is told in an orderly way
+                raise UsageError("output %r has the shape %s now, and had %s; outputs that change their shape cannot "
+                                 "be shared with a worker process" % (one["name"], output.shape, tuple(one["shape"])))
         if into is None:
             return tuple(np.array(output) for output in outputs) + (self._life.copy(),)
         return filled(into, [*outputs, self._life])
@@ -108,8 +112,10 @@ class HousedInterpreter(Session):
                 "content": base64.b64encode(array.tobytes()).decode("ascii")}
 
     def _stateful(self) -> bool:
+        """Whether it keeps something from one inference to the next, by its operators."""
+        tell = getattr(self._interpreter, "_get_ops_details", list)     # runtimes before 2.3 have it not
         return any(one["op_name"] in ("VAR_HANDLE", "UNIDIRECTIONAL_SEQUENCE_LSTM", "LSTM", "SVDF", "RNN")
-                   for one in self._interpreter._get_ops_details())
+                   for one in tell())
 
     def _close(self) -> None:
         self._release()

@@ -82,6 +82,8 @@ class RemoteHost:
         for number, one in enumerate(self._layout.inputs):
             if one["index"] == index:
                 wanted = [int(extent) for extent in shape]
+                if strict:
+                    _check_strictly(one, wanted)
                 self._order["shapes"][str(number)] = wanted
                 one["shape"] = np.array(wanted, np.int32)
                 return
@@ -149,6 +151,15 @@ class RemoteHost:
             raise ValueError(str(exc)) from exc
         except CoralClassifyError as exc:
             raise RuntimeError(str(exc)) from exc
+
+
+def _check_strictly(details: Details, wanted: List[int]) -> None:
+    """:raises RuntimeError: if an extent that the model fixes is to change"""
+    for axis, (told, new) in enumerate(zip(details["shape_signature"].tolist(), wanted)):
+        if told not in (-1, new):
+            raise RuntimeError("Attempting to resize dimension %d of tensor %d with value %d to %d. "
+                               "ResizeInputTensorStrict only allows mutating unknown dimensions identified by -1."
+                               % (axis, details["index"], told, new))
 
 
 def _deadline_ms() -> float:

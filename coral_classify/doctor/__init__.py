@@ -1,7 +1,7 @@
 """Why does my Coral not work?  From Python to the chip: cause, evidence, and the one command that mends it.
 
 Knows what the system shows and what every lower room can tell.  Changes nothing.
-May use: errors, locations, modelfiles, edgetpu, engine, placement, classifier.
+May use: errors, arguments, locations, modelfiles, edgetpu, engine, placement, classifier.
 """
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from typing import Any, Iterator, List, NamedTuple, Optional, Sequence, Union
 
 import numpy as np
 
-from .. import edgetpu
+from .. import arguments, edgetpu
 from ..edgetpu import AcceleratorRecord, System, list_devices, narrow_user_land, reasons, sensible
 from ..engine import advice, load_engine
 from ..errors import CoralClassifyError, DeviceError, EngineNotFound
@@ -53,7 +53,14 @@ def examine(model: Union[str, Path, None] = None, device: str = "auto", system: 
     :param device: "auto", "cpu" (an accelerator is not wanted), or one by name
     :param system: where to look; None: this machine.  On another one's files, nothing is opened.
     """
+    if model is not None:
+        arguments.file("model", model)
+    arguments.text("device", device)
+    if device not in ("auto", "cpu"):
+        edgetpu.match(device, [])
     here = system is None
+    if system is not None:
+        arguments.instance("system", system, System)
     system = system or System()
     checks = list(_python(system)) + list(_engine()) + list(_pycoral())
     if device == "cpu":
@@ -302,6 +309,9 @@ def compare_with_twin(compiled: Path, device: str, pictures: Sequence[Any] = (),
     """
     from ..classifier import Classifier
 
+    compiled = Path(arguments.file("compiled", compiled))
+    pictures = list(arguments.pictures("pictures", pictures))
+    count = arguments.whole("count", count, least=1)
     twin = twin_of(read_model(compiled))
     if twin is None:
         return Check("twin", "warning", "the CPU twin %s is not beside the compiled file" % twin_path(compiled).name,
@@ -309,7 +319,7 @@ def compare_with_twin(compiled: Path, device: str, pictures: Sequence[Any] = (),
     same, largest = 0, 0.0
     with Classifier(compiled, device=device, on_device_loss="raise", on_event=lambda event: None) as tpu, \
             Classifier(twin.path, device="cpu") as cpu:
-        shown = list(pictures) or [_picture(cpu, seed) for seed in range(count)]
+        shown = pictures or [_picture(cpu, seed) for seed in range(count)]
         for picture in shown:
             ours, theirs = (classifier.classify(picture, top_k=cpu.output.shape[1]) for classifier in (tpu, cpu))
             same += ours.predictions[0].class_id == theirs.predictions[0].class_id

@@ -3,7 +3,7 @@ not open.
 
 Knows the driver's C functions and structs, sysfs and /proc.  Knows nothing of models, engines, pictures or processes
 that may die: whoever opens a device here takes the driver's crashes along.
-May use: errors, types.
+May use: errors, arguments, types.
 """
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import List, Optional, Union
 
+from .. import arguments
 from ..errors import DeviceError
 from . import driver
 from .system import PciChip, System, UsbStick
@@ -44,7 +45,7 @@ def list_devices(system: Optional[System] = None) -> List[AcceleratorRecord]:
 
     :param system: where to look; None: this machine
     """
-    system = system or System()
+    system = System() if system is None else arguments.instance("system", system, System)
     try:
         listed = driver.list_devices()
     except DeviceError:

@@ -14,7 +14,8 @@ import threading
 import weakref
 from typing import Any, Iterator, List, NamedTuple, Optional, Tuple, Union
 
-from ..errors import DeviceError, UsageError
+from .. import arguments
+from ..errors import DeviceError
 from . import reasons, words
 from .abi import padded
 from .system import PciChip, System, UsbStick
@@ -49,12 +50,11 @@ class Options(NamedTuple):
 
     def check(self) -> "Options":
         """:raises UsageError: for a value that the driver would drop without a word"""
-        if self.performance is not None and self.performance not in PERFORMANCE:
-            raise UsageError("performance must be one of %s, got %r" % (", ".join(PERFORMANCE), self.performance))
-        length = self.usb_max_bulk_in_queue_length
-        if length is not None and not 0 <= length <= 255:
-            raise UsageError("usb_max_bulk_in_queue_length must be 0 to 255, got %r" % (length,))
-        return self
+        performance, dfu, length = self
+        return Options(
+            None if performance is None else arguments.choice("performance", performance, PERFORMANCE),
+            None if dfu is None else arguments.flag("usb_always_dfu", dfu),
+            None if length is None else arguments.whole("usb_max_bulk_in_queue_length", length, least=0, most=255))
 
     def pairs(self) -> List[Tuple[str, str]]:
         """Keys and values as libedgetpu spells them."""
@@ -167,9 +167,9 @@ def match(device: str, devices: List[Device]) -> List[Device]:
     >>> [d.name for d in match("usb:1", two)]
     ['usb:1']
     """
-    found = _GRAMMAR.match("" if device == "auto" else device)
+    found = _GRAMMAR.match("" if device == "auto" else device) if isinstance(device, str) else None
     if found is None or device == "":
-        raise UsageError("device must be auto, cpu, usb, usb:N, pci, pci:N or :N, got %r" % (device,))
+        raise arguments.wrong("device", "auto, cpu, usb, usb:N, pci, pci:N or :N", device)
     kind, index = found.group("type"), found.group("index")
     fitting = [d for d in devices if kind in (None, d.type)]
     return fitting if index is None else fitting[int(index):int(index) + 1]

@@ -2,7 +2,7 @@
 
 Knows ai-edge-litert and tflite-runtime, and which libedgetpu works with which of them.  Knows nothing of processes that
 watch over others, of names, or of pictures.
-May use: errors, types, locations, processes, modelfiles, edgetpu.
+May use: errors, arguments, types, locations, processes, modelfiles, edgetpu.
 """
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from .. import edgetpu
+from .. import arguments, edgetpu
 from ..edgetpu import reasons
 from ..errors import EngineError, EngineNotFound, ModelError, UsageError
 from ..modelfiles import ModelFile, NetworkFile
@@ -52,7 +52,7 @@ def load_engine(name: Optional[str] = None) -> Engine:
     """
     name = name or os.environ.get("CORAL_CLASSIFY_ENGINE") or None
     if name is not None and name not in _MODULES:
-        raise UsageError("engine must be one of %s, got %r" % (", ".join(ENGINES), name))
+        raise arguments.wrong("engine", "one of %s" % ", ".join(ENGINES), name)
     reasons: List[str] = []
     with _load_lock:
         for candidate in ENGINES if name is None else (name,):

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-__all__ = ["SHARPNESS", "Head", "cosine", "probabilities", "softmax_regression", "unit"]
+__all__ = ["SHARPNESS", "Head", "cosine", "probabilities", "softmax_regression", "span", "unit"]
 
 SHARPNESS = 10.0        # logit of a picture that looks exactly like its class
 _TOLERANCE = 1e-4       # of the gradient's length per picture
@@ -74,7 +74,7 @@ def softmax_regression(units: "np.ndarray[Any, Any]", classes: "np.ndarray[Any, 
     sizes = np.maximum(1, np.bincount(classes, minlength=number))
     importance = (len(units) / (np.count_nonzero(np.bincount(classes, minlength=number)) * sizes))[classes][:, None]
     # The change of the weights lies in the span of the pictures: with fewer pictures than features it is sought there.
-    basis, inner = _span(units)
+    basis, inner = span(units)
     offset = prior.logits(units)
     change, bias = np.zeros((number, inner.shape[1])), np.zeros(number)
     if start is not None:
@@ -84,7 +84,7 @@ def softmax_regression(units: "np.ndarray[Any, Any]", classes: "np.ndarray[Any, 
     return Head(prior.weights + change @ basis.T, bias)
 
 
-def _span(units: "np.ndarray[Any, Any]") -> "Tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]":
+def span(units: "np.ndarray[Any, Any]") -> "Tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]":
     """An orthonormal basis (features, r) of the pictures' span, and the pictures in it (pictures, r)."""
     if len(units) >= units.shape[1]:
         return np.eye(units.shape[1]), units

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -29,6 +28,7 @@ from ..modelfiles import (
     split,
 )
 from ..types import Quantization, TensorSpec
+from ..writing import sync_folder, whole
 from .heads import Head
 
 __all__ = ["Taught", "layers", "put", "read_taught", "taught_content"]
@@ -99,8 +99,8 @@ def taught_content(base: bytes, head: Head, top: float, entry: Dict[str, Any], f
     normalized = producer is not None and producer.kind == "L2_NORMALIZATION"
     body = rewrite(base, layers=layers(last.spec, normalized, head, top), description=entry["title"],
                    metadata={METADATA: told}, files={})
-    whole = split(base)[0]
-    entry = dict(entry, offset=len(body) - len(whole), length=len(whole), sha256=hashlib.sha256(whole).hexdigest())
+    bare = split(base)[0]
+    entry = dict(entry, offset=len(body) - len(bare), length=len(bare), sha256=hashlib.sha256(bare).hexdigest())
     return attach(body, {LABEL_FILE: label_file(entry["labels"]), _FEATURES: features,
                          passports.INSIDE: json.dumps(entry, indent=1).encode("ascii")})
 
@@ -137,22 +137,10 @@ def put(path: Path, content: Optional[bytes]) -> None:
                 path.unlink()
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(prefix=".%s." % path.name, suffix=".part", dir=str(path.parent))
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(part, path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
-            os.replace(part, str(path))
-        except BaseException:
-            os.unlink(part)
-            raise
+        with whole(path, overwrite=True) as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        sync_folder(path.parent)
     except OSError as exc:
         raise CoralClassifyError("%s: cannot be written: %s" % (path, exc.strerror or exc)) from exc
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -8,6 +8,8 @@ import io
 import zipfile
 from typing import Dict, Mapping, Tuple
 
+from ..reading import read_all
+
 __all__ = ["attach", "split"]
 
 _LIMIT = 1 << 28        # bytes of all files together, against zip bombs
@@ -22,9 +24,14 @@ def split(content: bytes) -> Tuple[bytes, Dict[str, bytes]]:
             if not entries or sum(entry.file_size for entry in entries) > _LIMIT:
                 return content, {}
             start = min(entry.header_offset for entry in entries)
-            return content[:start], {entry.filename: archive.read(entry) for entry in entries}
+            return content[:start], {entry.filename: _content(archive, entry) for entry in entries}
     except Exception:       # zipfile's, zlib's and struct's errors, EOFError and more
         return content, {}
+
+
+def _content(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    with archive.open(entry) as file:       # piece by piece: what it says of its size need not be true
+        return read_all(file, entry.file_size)
 
 
 def attach(content: bytes, files: Mapping[str, bytes]) -> bytes:

@@ -87,12 +87,17 @@ _SCALES = (1e-15, 1e9)      # per-channel weights of dead filters have about 1e-
 _RATIO = 1 << 18            # of the scales of sums: engines shift by 20 bits
 
 
+# Options of operators that slide a window: the fields with the dilations of width and height.
+_WINDOWS = {1: (4, 5), 2: (5, 6), 5: (0, 0)}
+
+
 class Operand(NamedTuple):
     """One tensor, as an operator sees it."""
 
     shape: Tuple[int, ...]
     kind: int                       # TensorType
     scales: Tuple[float, ...]       # the smallest and the largest; () if it is not quantized
+    fixed: bool                     # False: the shape depends on the input's
     content: Optional[bytes]        # of a constant of whole numbers; None: computed, or of another type
 
 
@@ -132,12 +137,15 @@ def check(who: str, name: str, operator: Table, inputs: Sequence[Optional[Operan
             if not 0 <= options.scalar(field, "int8") <= most:
                 raise ModelError("%s has the impossible option %d; the file is damaged"
                                  % (who, options.scalar(field, "int8")))
-    _check_part(who, name, inputs, options)
+    _check_part(who, name, inputs, outputs[0], options)
+    if options is not None and rule.options in _WINDOWS:
+        _check_window(who, rule.options, options, inputs, outputs[0])
     for place, role in _CONSTANTS.get(name, ()):
         operand = inputs[place] if place < len(inputs) else None
         if operand is not None and operand.content is not None:
             axis = options.scalar(0, "int32") if options is not None and role == "places" else 0
-            _check_values(who, role, _numbers(operand), subject.shape, rank + (name == "EXPAND_DIMS"), axis)
+            _check_values(who, role, _numbers(operand), subject.shape, rank + (name == "EXPAND_DIMS"), axis,
+                          subject.fixed)
     _check_result(who, name, inputs, outputs[0])
 
 
@@ -157,10 +165,33 @@ def _check_scales(who: str, operands: Sequence[Operand]) -> None:
             raise ModelError("%s has scales that differ too much; the file is damaged" % who)
 
 
-def _check_part(who: str, name: str, inputs: Sequence[Optional[Operand]], options: Optional[Table]) -> None:
-    """SLICE and STRIDED_SLICE, where all is constant: something must be left, and it must be there."""
+def _check_window(who: str, kind: int, options: Table, inputs: Sequence[Optional[Operand]], output: Operand) -> None:
+    """What slides over a picture: it must fit in, and give as many places as the file says."""
+    subject = inputs[0]
+    if not subject or not subject.fixed or not output.fixed:
+        return
+    window = inputs[1].shape if kind != 5 and inputs[1] else (
+        1, options.scalar(4, "int32"), options.scalar(3, "int32"), 1)
+    if len(subject.shape) != 4 or len(window) != 4 or len(output.shape) != 4:
+        raise ModelError("%s is given %s and gives %s; the file is damaged" % (who, subject.shape, output.shape))
+    expected = []
+    for axis, stride, dilation in ((1, 2, _WINDOWS[kind][1]), (2, 1, _WINDOWS[kind][0])):
+        step = options.scalar(stride, "int32")
+        reach = (window[axis] - 1) * (options.scalar(dilation, "int32", 1) if dilation else 1) + 1
+        free = subject.shape[axis] - 1 if options.scalar(0, "int8") == 0 else subject.shape[axis] - reach
+        expected.append(free // step + 1)
+    if tuple(expected) != output.shape[1:3]:
+        raise ModelError("%s gives %d x %d places where the file says %s; it is damaged"
+                         % (who, expected[1], expected[0], output.shape))
+
+
+def _check_part(who: str, name: str, inputs: Sequence[Optional[Operand]], output: Operand,
+                options: Optional[Table]) -> None:
+    """SLICE and STRIDED_SLICE, where all is constant: what is left must be there, and be what the file says."""
     contents = [operand.content if operand else None for operand in inputs]
     if name not in ("SLICE", "STRIDED_SLICE") or any(content is None for content in contents[1:]) or not inputs[0]:
+        return
+    if not inputs[0].fixed or not output.fixed:
         return
     shape = inputs[0].shape
     numbers = [_numbers(operand) for operand in inputs[1:] if operand]
@@ -171,29 +202,40 @@ def _check_part(who: str, name: str, inputs: Sequence[Optional[Operand]], option
         options.scalar(field, "int32") if options is not None and name == "STRIDED_SLICE" else 0 for field in range(5)]
     if ellipsis or new:     # the places are then of other dimensions
         return
+    expected: List[int] = []
     for axis, n in enumerate(shape[:len(numbers[0])]):
         first, last = numbers[0][axis], numbers[1][axis]
         if name == "SLICE":
-            left = first >= 0 and first + max(1, last) <= n
+            left = n - first if last == -1 else last
+            left = left if first >= 0 and first + max(1, last) <= n else 0
+            expected.append(left)
         else:
             step, bit = numbers[2][axis] or 1, 1 << axis
             if shrink & bit:
-                left = -n <= first < n
+                left = int(-n <= first < n)
             else:
-                left = bool(range(*slice(None if begin_mask & bit else first, None if end_mask & bit else last,
-                                         step).indices(n)))
-        if not left:
+                left = len(range(*slice(None if begin_mask & bit else first, None if end_mask & bit else last,
+                                        step).indices(n)))
+                expected.append(left)
+        if left < 1:
             raise ModelError("%s leaves nothing of dimension %d, or more than there is; the file is damaged"
                              % (who, axis))
+    expected += shape[len(numbers[0]):]
+    if tuple(expected) != output.shape:
+        raise ModelError("%s gives %s where the file says %s; it is damaged" % (who, tuple(expected), output.shape))
 
 
 def _check_result(who: str, name: str, inputs: Sequence[Optional[Operand]], output: Operand) -> None:
     """Where constants say what comes out, the file must say the same: what follows was made for that."""
     first, sizes = inputs[0], inputs[-1]
-    if not first or not sizes or sizes.content is None or -1 in output.shape:
+    if not first or not sizes or not first.fixed or not output.fixed:
+        return
+    if sizes.content is None and name != "TRANSPOSE_CONV":
         return
     numbers = _numbers(sizes)
     expected: Optional[Sequence[int]] = None
+    if name == "TRANSPOSE_CONV" and first.content is not None:
+        expected = _numbers(first)
     if name.startswith("RESIZE") and len(first.shape) == 4:
         expected = first.shape[:1] + numbers + first.shape[3:]
     elif name == "PAD" and len(numbers) == 2 * len(first.shape):
@@ -211,7 +253,8 @@ def _check_size(who: str, what: str, number: int, least: int = 1) -> None:
         raise ModelError("%s has the impossible %s %d; the file is damaged" % (who, what, number))
 
 
-def _check_values(who: str, role: str, values: Sequence[int], shape: Sequence[int], rank: int, axis: int) -> None:
+def _check_values(who: str, role: str, values: Sequence[int], shape: Sequence[int], rank: int, axis: int,
+                  fixed: bool = True) -> None:
     bad: List[Any] = []
     if role == "axes":
         bad = [n for n in values if not -max(1, rank) <= n < max(1, rank)]
@@ -219,7 +262,7 @@ def _check_values(who: str, role: str, values: Sequence[int], shape: Sequence[in
         bad = [] if sorted(n % rank if rank and -rank <= n < rank else n for n in values) == list(range(rank)) \
             else list(values)
     elif role == "places":
-        bad = [n for n in values if not shape or not 0 <= n < shape[axis]]
+        bad = [n for n in values if not shape or not 0 <= n < (shape[axis] if fixed else _ELEMENTS)]
     elif role == "strides":
         bad = [n for n in values if not 1 <= abs(n) <= _MOST]
     else:

@@ -16,15 +16,17 @@ from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
 from ..errors import ModelError
 from ..locations import package_folder
-from ..reading import open_regular
+from ..reading import open_regular, read_all
 from .modelfile import read_model, twin_path
 from .ownpassports import NAME, entries, own_file
 
-__all__ = ["EMBEDDED", "INSIDE", "NAME", "Passport", "Sure", "address", "by_blob", "by_file", "embedded",
-           "embedded_name", "git_blob_id", "inside", "known", "label_pin", "load_manifest", "own", "own_file"]
+__all__ = ["EMBEDDED", "INSIDE", "NAME", "Passport", "Sure", "address", "by_blob", "by_file", "changed",
+           "embedded", "embedded_name", "git_blob_id", "inside", "known", "label_pin", "load_manifest", "own",
+           "own_file"]
 
 INSIDE = "coral_classify.json"      # passport of a model of own classes, in the zip behind it
 EMBEDDED = "everyday_objects"       # stem of the files of the model that the package carries
+_INSIDE_LIMIT = 1 << 20             # bytes; what it may be in memory
 
 
 class Sure(NamedTuple):
@@ -133,7 +135,8 @@ def inside(path: Path) -> Optional[Passport]:
 
     try:
         with zipfile.ZipFile(str(path)) as archive:
-            entry = json.loads(archive.read(INSIDE).decode("utf-8"))
+            with archive.open(INSIDE) as file:      # what it says of its size need not be true
+                entry = json.loads(read_all(file, _INSIDE_LIMIT).decode("utf-8"))
         rule = entry["sure"]
         return Passport(
             name=path.stem, title=entry["title"], kind="classification", files={}, labels=None, label_offset=0,
@@ -188,3 +191,24 @@ def _of_single_model(path: Path) -> Optional[Passport]:
             same = set(model.input.shape[1:3]) == sides and passport.classes in (None, model.output.shape[1])
             return passport if model.compiled and same else None
     return None
+
+
+
+def changed(asked: Optional[object], path: Path, found: Optional[Passport]) -> Optional[str]:
+    """What to say of a file that a known name led to, and that has another content; None if all is well.
+
+    :param asked: name of a model, or of one of its files; None: the package's own.  A path may have any content.
+    :param found: the passport of the file's content, if there is one
+    """
+    if asked is not None and os.path.exists(str(asked)):
+        return None
+    name = embedded_name() if asked is None else str(asked)
+    passport = next((each for each in known() if name == each.name
+                     or any(name == file["name"] for file in each.files.values())), None)
+    if passport is None or (found is not None and found.name == passport.name):
+        return None
+    if passport == embedded():
+        return "model %s: %s is not the file that came with the package; to have that, install it anew" % (name, path)
+    anew = "pull %s" % passport.name if not passport.own else "add"
+    return ("model %s: %s is not the file that is known under this name; to have that: coral-classify models remove %s,"
+            " then coral-classify models %s" % (name, path, passport.name, anew))

@@ -148,7 +148,7 @@ def _tensor(number: int, table: Table, spans: Sequence[Tuple[int, int]], file: A
         raise ModelError("tensor %d has the shape %s, but %d bytes; the file is damaged" % (number, shape, size))
     scales = _scales(number, table, shape)
     whole = bytes(file[start:start + size]) if size and kind in (2, 4) and size <= _NUMBERS else None
-    return _Tensor(Operand(shape, kind, scales, whole), bool(size),
+    return _Tensor(Operand(shape, kind, scales, -1 not in signature, whole), bool(size),
                    bool(size) or not elements or bool(table.scalar(5, "uint8")))
 
 

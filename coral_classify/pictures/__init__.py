@@ -1,7 +1,7 @@
 """Picture -> input tensor: open, upright, region, resize, normalize.
 
 Knows Pillow and NumPy, and what a model's input looks like.  Knows nothing of model files, engines, devices or classes.
-May use: errors, types, reading.
+May use: errors, arguments, types, reading.
 """
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple, Optional, Tuple
 
-from ..errors import UsageError
+from .. import arguments
 
 __all__ = ["DEFAULT", "HELD_BYTES", "Limits", "Refused", "bytes_of", "limits"]
 
@@ -68,8 +68,6 @@ def _number(name: str, given: Optional[int], variable: str, default: int) -> int
     value: object = given
     if value is None:
         name, value = variable, os.environ.get(variable) or default
-    if isinstance(value, str) and value.strip().isdecimal():
+    if isinstance(value, str) and value.strip().isdecimal() and given is None and len(value) < 30:
         value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise UsageError("%s must be a whole number of at least 1, got %r" % (name, value))
-    return value
+    return arguments.whole(name, value, least=1)

@@ -76,7 +76,10 @@ def look_at(image: "Image.Image", found: surveys.Survey = _NOTHING) -> Opened:
 def _open(file: BinaryIO, form: str) -> "Image.Image":
     # Older versions may take another format than the marks say, which is refused then; none that they would take for a
     # file with these marks starts a program.
-    return Image.open(file, formats=[form]) if _CAN_CHOOSE else Image.open(file)
+    try:
+        return Image.open(file, formats=[form]) if _CAN_CHOOSE else Image.open(file)
+    except KeyError as exc:     # this version knows no such format
+        raise UnidentifiedImageError(form) from exc
 
 
 @contextlib.contextmanager

@@ -13,7 +13,8 @@ from typing import Any, BinaryIO, NamedTuple, Optional, Sequence, Tuple, Union
 import numpy as np
 from PIL import Image
 
-from ..errors import ImageError, UsageError
+from .. import arguments
+from ..errors import ImageError
 from . import exif, surveys
 from .limits import DEFAULT, Limits
 from .opening import Opened, look_at, opened, renamed
@@ -63,8 +64,9 @@ def check_rotate(degrees: int) -> int:
 
     :raises UsageError: if *degrees* is no multiple of 90
     """
-    if degrees % 90:
-        raise UsageError("rotate must be a multiple of 90 degrees (clockwise), got %r" % (degrees,))
+    wanted = "a multiple of 90 degrees (clockwise)"
+    if arguments.number("rotate", degrees) % 90:
+        raise arguments.wrong("rotate", wanted, degrees)
     return int(degrees // 90) % 4
 
 
@@ -73,9 +75,10 @@ def check_region(region: Sequence[float]) -> Tuple[float, float, float, float]:
 
     :raises UsageError: unless four finite numbers with a positive size
     """
-    values = tuple(float(v) for v in region)
-    if len(values) != 4 or not all(np.isfinite(values)) or min(values[:2]) < 0 or min(values[2:]) <= 0:
-        raise UsageError("region must be x,y,width,height with a positive size, got %r" % (tuple(region),))
+    wanted = "x,y,width,height with a positive size"
+    values = arguments.numbers_of("region", region, wanted, (4,))
+    if min(values[:2]) < 0 or min(values[2:]) <= 0:
+        raise arguments.wrong("region", wanted, region)
     return values[0], values[1], values[2], values[3]
 
 
@@ -100,8 +103,7 @@ def prepare(
     :raises ImageError: if the picture cannot be read, takes too much, or the region lies outside it
     :raises UsageError: for an unknown fit, region or angle
     """
-    if fit not in FITS:
-        raise UsageError("fit must be one of %s, got %r" % (", ".join(FITS), fit))
+    arguments.choice("fit", fit, FITS)
     turns = check_rotate(rotate)
     if region is not None:
         region = check_region(region)

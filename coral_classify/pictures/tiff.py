@@ -16,8 +16,8 @@ _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _STRIPS, _SAMPLES, _ROWS, _STRIP_BYTES, _P
     256, 257, 258, 259, 273, 277, 278, 279, 284)
 _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES = 322, 323, 324, 325
 _UNCOMPRESSED, _JPEG = 1, 7
-# None, CCITT, LZW, JPEG, Deflate, PackBits, Zstandard, WebP.  Others are rare, and their decoders little tried.
-_COMPRESSIONS = (1, 2, 3, 4, 5, 7, 8, 32773, 32946, 50000, 50001)
+# None, CCITT, LZW, JPEG, Deflate, PackBits.  Others are rare, and missing in most builds of Pillow.
+_COMPRESSIONS = (1, 2, 3, 4, 5, 7, 8, 32773, 32946)
 
 
 class Layout(NamedTuple):

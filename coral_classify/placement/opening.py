@@ -5,10 +5,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, NamedTuple, Optional, Tuple, Union
 
-from .. import edgetpu, zoo
+from .. import arguments, edgetpu, zoo
 from ..edgetpu import Options
 from ..engine import open_session
 from ..errors import DeviceError, ModelError
+from ..events import ON_DEVICE_LOSS
 from ..locations import find, home, package_folder
 from ..modelfiles import ModelFile, passports, twin_path
 from ..types import Session
@@ -66,6 +67,27 @@ class Supervision(NamedTuple):
     on_device_loss: str
     on_event: Optional[Callable[["Event"], None]]
     wait_for_device: bool = False
+
+    def check(self) -> "Supervision":
+        """:raises UsageError: for what cannot be meant"""
+        return Supervision(
+            None if self.wanted is None else arguments.flag("supervised", self.wanted),
+            arguments.number("deadline_ms", self.deadline_ms, above=0),
+            arguments.choice("on_device_loss", self.on_device_loss, ON_DEVICE_LOSS),
+            None if self.on_event is None else arguments.callback("on_event", self.on_event),
+            arguments.flag("wait_for_device", self.wait_for_device))
+
+
+def checked_place(device: str, engine: Optional[str], threads: Optional[int]) -> Optional[int]:
+    """The number of threads, after a look at all three.
+
+    :raises UsageError: for what cannot be meant
+    """
+    if device not in ("auto", "cpu") if isinstance(device, str) else True:
+        edgetpu.match(device, [])
+    if engine is not None:
+        arguments.text("engine", engine)
+    return None if threads is None else arguments.whole("threads", threads, least=1, most=1024)
 
 
 def _open_one(way: Placement, engine: Optional[str], threads: Optional[int], options: Options,

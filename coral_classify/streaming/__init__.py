@@ -3,10 +3,11 @@ out in order, each once.
 
 Knows threads and queues.  Knows nothing of pictures, tensors or models: what is done to a picture, and on what, comes
 as an argument (:class:`Steps`).
-May use: errors, types, pictures (the type alone), engine (how many cores there are).
+May use: errors, arguments, types, pictures (the type alone), engine (how many cores there are).
 """
 from __future__ import annotations
 
+from .steps import Steps
 from .streams import stream
 
-__all__ = ["stream"]
+__all__ = ["Steps", "stream"]

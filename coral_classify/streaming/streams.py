@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Callable, Deque, Iterable, Iterator, List, Opt
 
 import numpy as np
 
+from .. import arguments
 from ..engine import usable_cores
-from ..errors import CoralClassifyError, DeviceError, SessionClosed, UsageError
+from ..errors import CoralClassifyError, DeviceError, SessionClosed
 from ..pictures import Picture
 from ..types import Result, Wanted
 from .devices import Devices
@@ -31,6 +32,8 @@ _PATIENCE_S = 30.0  # how long a picture may wait while every device is away
 _STALL_S = 0.1      # a picture that takes longer lets further ones pass, …
 _STALL_FACTOR = 16  # … up to so many times the window
 _QUICK_S = 0.002    # a source that gives its pictures faster is read ahead of finished results
+_MOST_DECODERS = 1024       # threads; the system refuses more at some point
+_MOST_BYTES = 1 << 40
 _GRACE_S = 0.5      # for what is in progress when the stream is closed
 
 
@@ -51,9 +54,10 @@ def stream(
         while all are lost, or None
     :raises UsageError: at once, for a parameter that cannot be meant
     """
-    for name, value in (("ahead", ahead), ("decoders", decoders), ("max_bytes", max_bytes)):
-        if value is not None and value < 1:
-            raise UsageError("%s must be at least 1, got %r" % (name, value))
+    pictures = arguments.pictures("pictures", pictures)
+    ahead = arguments.whole("ahead", ahead, least=1)
+    decoders = None if decoders is None else arguments.whole("decoders", decoders, least=1, most=_MOST_DECODERS)
+    max_bytes = arguments.whole("max_bytes", max_bytes, least=1, most=_MOST_BYTES)
     spec = classifiers[0].input
     ahead = max(1, min(ahead, max_bytes // (spec.dtype.itemsize * int(np.prod(spec.shape)))))
     decoders = min(ahead, decoders or usable_cores())

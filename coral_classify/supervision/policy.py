@@ -11,13 +11,12 @@ from typing import Optional, Sequence
 
 from ..edgetpu import reasons
 from ..errors import CoralClassifyError, DeadlineExceeded, DeviceError, EngineError, ModelError, UsageError
+from ..events import ON_DEVICE_LOSS
 from ..processes import interpreter
 from ..types import TensorSpec
 from .childprocess import Child, ChildDied, ChildHung
 
-__all__ = ["ON_DEVICE_LOSS", "accusation", "check_fit", "check_policy", "decide", "final", "why_twin"]
-
-ON_DEVICE_LOSS = ("cpu", "retry", "raise")
+__all__ = ["accusation", "check_fit", "check_policy", "decide", "final", "why_twin"]
 
 _logger = logging.getLogger("coral_classify.supervised")
 

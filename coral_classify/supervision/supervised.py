@@ -80,8 +80,7 @@ class SupervisedSession(Session):
     ) -> None:
         check_policy(deadline_ms, on_device_loss)
         interpreter()
-        limits = limits or Limits.of(deadline_ms)
-        self._limits = limits
+        self._limits = limits = limits or Limits.of(deadline_ms)
         self._policy = on_device_loss
         self._on_cpu = device == "cpu"
         tell = Teller(on_event)

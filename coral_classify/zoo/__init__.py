@@ -1,7 +1,7 @@
 """Models by name: the published ones and your own.  Pull, verify, remove, add; where a name's files are.
 
 Knows the user's folder, addresses and pins.  Knows nothing of engines and devices.
-May use: errors, locations, reading, writing, modelfiles, pictures (which normalizations can be meant).
+May use: errors, arguments, locations, reading, writing, modelfiles, pictures (which normalizations can be meant).
 """
 from __future__ import annotations
 

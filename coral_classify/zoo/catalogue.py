@@ -14,6 +14,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Callable, List, NamedTuple, Optional, Tuple, Union
 
+from .. import arguments
 from ..errors import ModelError, UsageError, ZooError
 from ..locations import find, home
 from ..modelfiles import Passport, compiled_path, named_labels, passports, read_model, twin_path
@@ -51,11 +52,13 @@ def names() -> Tuple[str, ...]:
 
 def by_name(name: str) -> Optional[Passport]:
     """The passport of this name, or None."""
+    arguments.text("name", name, "the name of a model")
     return next((passport for passport in passports.known() if passport.name == name), None)
 
 
 def files_of(passport: Passport) -> List[Wanted]:
     """The compiled file, its CPU twin and the labels, as far as the passport names them."""
+    arguments.instance("passport", passport, Passport)
     wanted = [Wanted(file["name"], "models", file["git_blob"], file.get("sha256")) for file in passport.files.values()]
     if passport.labels:
         pin = passports.label_pin(passport)
@@ -66,6 +69,7 @@ def files_of(passport: Passport) -> List[Wanted]:
 
 def installed(passport: Passport) -> Optional[Path]:
     """A model file of this passport that is here, the plain one first; None if there is none."""
+    arguments.instance("passport", passport, Passport)
     found = (find("models", passport.files[role]["name"]) for role in ("cpu", "edgetpu") if role in passport.files)
     return next((path for path in found if path), None)
 
@@ -83,6 +87,10 @@ def pull(name: str, source: Optional[str] = None,
     from .addresses import shown
     from .locks import locked
 
+    if source is not None:
+        source = os.fspath(arguments.file("source", source, "a folder or an address"))
+    if progress is not None:
+        arguments.callback("progress", progress)
     passport = by_name(name)
     if passport is None or passport.own:
         raise ZooError("no published model is called %r; coral-classify models lists them" % name)
@@ -196,14 +204,20 @@ def add(file: Union[str, "os.PathLike[str]"], *, labels: Union[str, "os.PathLike
     :raises LabelsError: if the labels do not fit
     :raises ZooError: if the name is taken, or the folder cannot be written
     """
-    path = Path(file)
+    path = Path(arguments.file("file", file, "the path of a model"))
+    labels = None if labels is None else arguments.file("labels", labels, "the path of a label file")
+    mean = None if mean is None else arguments.number("mean", mean)
+    std = None if std is None else arguments.number("std", std)
+    label_offset = arguments.whole("label_offset", label_offset, least=-1000000, most=1000000)
+    if label_offset < 0:
+        raise UsageError("label_offset must not be negative, got %d" % label_offset)
+    if name is not None:
+        arguments.text("name", name, "a name for the model")
     model = read_model(path)
     name = name or re.sub(r"(_edgetpu)?\.tflite$", "", path.name)
     if not passports.NAME.match(name) or len(name) > 150:
         raise UsageError("name %r: use letters, digits, dot, dash and underscore" % name)
     choose(model.input, caller=(mean, std))
-    if label_offset < 0:
-        raise UsageError("label_offset must not be negative, got %r" % (label_offset,))
     taken = by_name(name)
     if taken is not None and not taken.own:
         raise ZooError("the name %s belongs to a published model; choose another with --name" % name)

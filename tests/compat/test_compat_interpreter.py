@@ -3,9 +3,12 @@ from __future__ import annotations
 
 import ctypes
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+from conftest import REPOSITORY
 from tflite_writer import colours
 
 from coral_classify.compat import edgetpu_utils
@@ -293,3 +296,34 @@ def test_the_driver_tells_of_itself(simulated):
     assert edgetpu_utils.list_edge_tpus() == [{"type": "usb", "path": "/sys/bus/usb/devices/2-0"}]
     assert "RuntimeVersion(14)" in edgetpu_utils.get_runtime_version()
     assert edgetpu_utils.set_verbosity(10) and edgetpu_utils.set_verbosity(0)
+
+
+def test_a_runtimes_interpreter_can_be_run_on_raw_memory_too(model, theirs):
+    interpreter = theirs(model_path=str(model))
+    interpreter.allocate_tensors()
+    edgetpu_utils.run_inference(interpreter, bytes([5]) * 192)
+    edgetpu_utils.run_inference(interpreter, np.full(400, 6, np.uint8)[::2])
+    assert interpreter.get_tensor(places(interpreter)[1]).ravel().tolist() == [6, 6, 6]
+
+
+@posix
+def test_our_delegate_serves_a_runtimes_interpreter(simulated, pair, engine, tmp_path):
+    """Unsupervised, as it always was; in a process of its own, since it opens the driver there."""
+    script = ("import sys\nfrom coral_classify.compat.delegate import load_delegate\n"
+              "from coral_classify.engine import load_engine\n"
+              "i = load_engine(sys.argv[1]).interpreter(model_path=sys.argv[2], experimental_delegates=[\n"
+              "    load_delegate('libedgetpu.so.1')])\n"
+              "i.allocate_tensors(); i.invoke(); print(i.get_tensor(1).shape); del i\n")
+    ran = subprocess.run([sys.executable, "-c", script, engine, str(pair)], stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE, universal_newlines=True,
+                         env=dict(os.environ, PYTHONPATH=str(REPOSITORY)))
+    assert ran.stdout == "(1, 1, 1, 3)\n" and "nobody watches over it" in ran.stderr, ran.stderr
+
+
+@posix
+def test_a_strict_resize_keeps_what_the_model_fixes(behind):
+    with pytest.raises(RuntimeError, match="Attempting to resize dimension 1 of tensor 0 with value 8 to 9"):
+        behind.resize_tensor_input(0, [1, 9, 8, 3], strict=True)
+    behind.resize_tensor_input(0, [1, 8, 8, 3], strict=True)
+    behind.allocate_tensors()
+    behind.invoke()

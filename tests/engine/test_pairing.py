@@ -36,6 +36,7 @@ def old_library(simulated_library, tmp_path, monkeypatch):
 def test_what_is_proven(text, expected, monkeypatch):
     monkeypatch.setattr(pairing.platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(pairing.sys, "platform", "linux")
+    monkeypatch.setattr(pairing.sys, "maxsize", (1 << 63) - 1)
     assert pairing.proven(text) is expected
     monkeypatch.setattr(pairing.platform, "machine", lambda: "armv7l")
     assert not pairing.proven(text)

@@ -115,8 +115,8 @@ def test_an_unknown_normalization_warns_once(tmp_path, any_engine, caplog, green
 
 def test_an_embedding_extractor_is_no_classifier(testdata):
     path = testdata / "models" / "mobilenet_v1_1.0_224_quant_embedding_extractor.tflite"
-    with pytest.raises(ModelError, match="gives features, not classes"):    # its content is no published one's
-        Classifier(path)
+    with Classifier(path) as classifier, pytest.raises(ModelError, match="gives features, not classes"):
+        classifier.wanted()     # its content is no published one's: its shape says so
     with Classifier(path, labels=["feature %d" % n for n in range(1024)]) as classifier:
         assert classifier.output.shape == (1, 1024)     # whoever names them has his way
     known = [p for p in passports.load_manifest() if p.kind == "embedding"]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 
 import numpy as np
 import pytest
@@ -175,7 +176,8 @@ def test_a_hang_at_opening_ends_on_the_twin(stick, pair, engine, pictures, monke
         results = list(classifier.stream(pictures[0]))
     check(results, pictures[1])
     assert {result.device for result in results} == {"cpu"}
-    assert "opening usb:0 took longer than 1 s" in losses(events)[0].message
+    # A machine so slow that the worker did not come to ask the driver knows only what it was asked for.
+    assert re.search(r"opening usb(:0)? took longer than 1 s", losses(events)[0].message)
     assert Limits().open_s > 25, "the driver itself gives up after 25 s, with a reason"
 
 

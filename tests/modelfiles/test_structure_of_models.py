@@ -61,8 +61,8 @@ def test_the_file_that_is_right_passes(tmp_path, any_engine):
 
 @pytest.mark.parametrize("supervised", [False, True])
 def test_an_output_that_differs_from_what_the_file_declares_is_a_model_error(tmp_path, any_engine, supervised):
-    (tmp_path / "liar.tflite").write_bytes(network(output=(1, 5)))
-    with pytest.raises(ModelError, match="liar.tflite: its output is uint8 .1, 1, 1, 3. when it runs, but the file"):
+    (tmp_path / "liar.tflite").write_bytes(network(output=(1, 5), code=19, options=0))
+    with pytest.raises(ModelError, match="liar.tflite: its output is uint8 .1, 8, 8, 3. when it runs, but the file"):
         Classifier(tmp_path / "liar.tflite", device="cpu", supervised=supervised)
 
 

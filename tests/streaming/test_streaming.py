@@ -143,7 +143,8 @@ class Gate:
     def read(self, size=-1):
         self.touched.set()
         assert self.opened.wait(30)
-        return self.content
+        content, self.content = self.content, b""
+        return content
 
     def seekable(self):
         return False

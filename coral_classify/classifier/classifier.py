@@ -3,59 +3,45 @@ from __future__ import annotations
 
 import functools
 import logging
-import numbers
 import os
-import time
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Callable,
-    Iterable,
-    Iterator,
-    List,
-    Optional,
-    Sequence,
-    Tuple,
-    Union,
-)
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Optional, Sequence, Tuple, Union
 
-from .answers import among, ranked, real_features
-from .edgetpu import Options
-from .engine import AdoptedSession, is_interpreter
-from .errors import ModelError, UsageError
-from .modelfiles import labels_for, named_labels, passports, read_model
-from .pictures import (
+from .. import arguments
+from ..answers import real_features
+from ..edgetpu import Options
+from ..engine import AdoptedSession, is_interpreter
+from ..errors import ModelError
+from ..modelfiles import labels_for, named_labels, passports, read_model
+from ..pictures import (
     FITS,
-    Channels,
     Normalization,
     Picture,
     PixelTable,
     check_region,
-    check_rotate,
     choose,
     limits,
-    name_of,
-    prepare,
-    view_of,
 )
-from .placement import Supervision, find_model, open_features, open_first
-from .types import Inferred, Prediction, Preprocessing, Ready, Result, Session, TensorSpec, Wanted
+from ..placement import Supervision, checked_place, find_model, open_features, open_first
+from ..types import Result, Session, Wanted
+from ..watching import STEADY, Steadiness
+from .steps import Steps
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from ..cameras import Camera
+    from ..events import Event
+
     Interpreter = Any       # of whichever runtime
 
-    from .events import Event
-
-__all__ = ["Classifier"]
+__all__ = ["Classifier", "Number"]
 
 _log = logging.getLogger("coral_classify")
 
 Number = Union[float, Sequence[float]]
 
 
-class Classifier:
+class Classifier(Steps):
     """Classifies pictures with one model.  Use it with ``with``; it owns the device.
 
     Calls from several threads are allowed; the device does one picture at a time.
@@ -112,9 +98,13 @@ class Classifier:
         :param wait_for_device: with "auto": wait for the first opening, however long it takes (at most 30 s)
         :raises UsageError, ModelError, LabelsError, EngineError, DeviceError:
         """
-        if fit not in FITS:
-            raise UsageError("fit must be one of %s, got %r" % (", ".join(FITS), fit))
-        self._fit = fit
+        if not (model is None or isinstance(model, Session) or is_interpreter(model)):
+            arguments.file("model", model, "the path or the name of a model, or an open session")
+        labels = arguments.labels(labels)
+        mean, std = arguments.channels("mean", mean), arguments.channels("std", std)
+        threads = checked_place(device, engine, threads)
+        watch = Supervision(supervised, deadline_ms, on_device_loss, on_event, wait_for_device).check()
+        self._fit = arguments.choice("fit", fit, FITS)
         self._refusal: Optional[str] = None         # why this model cannot classify
         self._features: Optional[Session] = None    # for embed()
         self._open_features: Optional[Callable[[], Session]] = None
@@ -131,16 +121,19 @@ class Classifier:
             passport = passports.by_file(asked.path)
             if passport is None and asked.labels is not None:
                 passport = passports.inside(asked.path)
+            warning = passports.changed(model, asked.path, passport)
+            if warning:
+                _log.warning("%s", warning)
             if passport is not None and passport.kind != "classification":
                 self._refusal = "model %s: is %s, which gives features, not classes; use embed(), or the model %s" % (
                     asked.path, passport.title, passport.name.replace("-embedding", ""))
             # Nothing that can be wrong with labels or numbers should wait for a device to open.
             names = labels_for(asked, passport, labels)
             if names is None and passport is None and asked.features:
-                raise ModelError("model %s: gives features, not classes (%s); use a classifier, or, if these are "
-                                 "classes, name them with --labels (labels= in Python)" % (asked.path, asked.features))
+                self._refusal = (
+                    "model %s: gives features, not classes (%s); use embed(), or a classifier, or, if these are "
+                    "classes, name them with --labels (labels= in Python)" % (asked.path, asked.features))
             choose(asked.input, caller=(mean, std))
-            watch = Supervision(supervised, deadline_ms, on_device_loss, on_event, wait_for_device)
             self._session, file, self._device_reason = open_first(asked, device, engine, threads, options, watch)
             self._open_features = functools.partial(open_features, file, bool(self._refusal), device, engine, threads,
                                                     options, watch)
@@ -160,24 +153,6 @@ class Classifier:
         self._table = PixelTable(self._session.input, self.normalization)
         middle = [min(255, max(0, int(round(m)))) for m in self.normalization.mean]
         self._fill = (middle[0], middle[len(middle) // 2], middle[-1])
-
-    @property
-    def device_reason(self) -> str:
-        """Why this device would answer now."""
-        return self._session.reason or self._device_reason
-
-    @property
-    def device(self) -> str:
-        """The device that runs the model: "cpu", "usb:0", "pci:0"."""
-        return self._session.device
-
-    @property
-    def input(self) -> TensorSpec:
-        return self._session.input
-
-    @property
-    def output(self) -> TensorSpec:
-        return self._session.output
 
     def classify(
         self,
@@ -235,10 +210,28 @@ class Classifier:
         :raises UsageError: at once, for a parameter that cannot be meant
         :raises EngineError, DeviceError, SessionClosed: if the session is closed on the way
         """
-        from .streaming import stream  # threads and queues: a single picture starts sooner without them
+        from ..streaming import stream  # threads and queues: a single picture starts sooner without them
 
         wanted = self.wanted(top_k, threshold, allow, deny, region, rotate)
         return stream([self], pictures, wanted, ahead=ahead, decoders=decoders, max_bytes=max_bytes)
+
+    def watch(
+        self, camera: "Union[Camera, str, os.PathLike[str], None]" = None, *, every_s: float = 0.0,
+        every_frame: bool = False, steadiness: Optional[Steadiness] = STEADY, stall_s: float = 10.0,
+        with_frames: bool = False, on_event: Optional[Callable[["Event"], None]] = None, top_k: int = 5,
+        threshold: Optional[float] = None, allow: Optional[Iterable[Union[str, int]]] = None,
+        deny: Optional[Iterable[Union[str, int]]] = None, region: Optional[Sequence[float]] = None, rotate: int = 0,
+    ) -> Iterator[Result]:
+        """The answers for the frames of a camera, with their age; see :func:`coral_classify.watching.watch`.
+
+        :param camera: one of :mod:`coral_classify.cameras`, or its name; None: the first of this machine
+        :param top_k, threshold, allow, deny, region, rotate: as for :meth:`classify`
+        """
+        from ..watching import watch
+
+        return watch(self, camera, self.wanted(top_k, threshold, allow, deny, region, rotate), every_s=every_s,
+                     every_frame=every_frame, steadiness=steadiness, stall_s=stall_s, with_frames=with_frames,
+                     on_event=on_event)
 
     def embed(self, image: Picture, *, region: Optional[Sequence[float]] = None, rotate: int = 0,
               unit: bool = True) -> "np.ndarray[Any, Any]":
@@ -249,113 +242,13 @@ class Classifier:
         :returns: (features,) float32
         :raises ModelError: if they cannot be found in the model; the other errors are those of :meth:`classify`
         """
+        unit = arguments.flag("unit", unit)
         if self._features is None:
             if self._open_features is None:
                 raise ModelError("%s: features need a model file, and a session was given" % self.model)
             self._features = self._open_features()
         ready = self.prepared(image, Wanted(1, None, None, None if region is None else check_region(region), rotate))
         return real_features(self._features.run(ready.tensor), self._features.output.quantization, unit)
-
-    # ---- the steps of a picture, for streams
-
-    def wanted(self, top_k: int = 5, threshold: Optional[float] = None,
-               allow: Optional[Iterable[Union[str, int]]] = None, deny: Optional[Iterable[Union[str, int]]] = None,
-               region: Optional[Sequence[float]] = None, rotate: int = 0) -> Wanted:
-        """The parameters of :meth:`classify`, checked.
-
-        :raises UsageError: for one that cannot be meant
-        :raises ModelError: if the model has no classes
-        """
-        if self._refusal:
-            raise ModelError(self._refusal)
-        if not isinstance(top_k, numbers.Integral) or top_k < 1:
-            raise UsageError("top_k must be at least 1, got %r" % (top_k,))
-        if threshold is not None and not (isinstance(threshold, numbers.Real) and threshold == threshold):
-            raise UsageError("threshold must be a number, got %r" % (threshold,))
-        check_rotate(rotate)
-        classes = self.output.shape[-1]
-        return Wanted(min(top_k, classes), threshold, among(allow, deny, self.labels, classes),
-                      None if region is None else check_region(region), rotate)
-
-    def input_tensors(self, count: int) -> "List[np.ndarray[Any, Any]]":
-        """Tensors for :meth:`prepared` to fill; see :meth:`coral_classify.Session.input_tensors`."""
-        return self._session.input_tensors(count)
-
-    def prepared(self, image: Picture, wanted: Wanted, into: "Optional[np.ndarray[Any, Any]]" = None) -> Ready:
-        """The first step, which needs no device: the input tensor.
-
-        :param into: a tensor to fill; None: a new one
-        :raises ImageError, UsageError:
-        """
-        started = time.perf_counter()
-        height, width = self._session.input.shape[1:3]
-        prepared = prepare(image, (width, height), fit=self._fit, region=wanted.region, rotate=wanted.rotate,
-                           fill=self._fill, limits=self._limits)
-        tensor = self._table.apply(prepared.pixels, into)
-        ready = time.perf_counter()
-        return Ready(tensor, (ready - started) * 1e3, Preprocessing(
-            source_size=prepared.source_size,
-            decoded_size=prepared.decoded_size,
-            orientation=prepared.orientation,
-            region=prepared.region,
-            fit=self._fit,
-            input_size=(width, height),
-            mean=_single(self.normalization.mean),
-            std=_single(self.normalization.std),
-            normalization_from=self.normalization.source,
-            saturated=self._table.saturated(prepared.pixels),
-        ))
-
-    def inferred(self, ready: Ready, then: Optional[Ready] = None) -> Inferred:
-        """The second step, on the device.
-
-        :param then: the picture that comes next, if that is known; see :meth:`coral_classify.Session.run`
-        :raises EngineError, DeviceError, SessionClosed:
-        """
-        started = time.perf_counter()
-        rule = self._sure
-        # With other views to ask for, the next run is not that of the next picture.
-        output = (self._session.run(ready.tensor) if then is None or rule is not None and rule.views
-                  else self._session.run(ready.tensor, then.tensor))
-        answer = self._session.answer
-        sure = None if rule is None else self._is_sure(rule, ready, output)
-        return Inferred(output, answer, (time.perf_counter() - started) * 1e3, sure)
-
-    def result(self, image: Picture, ready: Ready, inferred: Inferred, wanted: Wanted) -> Result:
-        """The third step: the output, ranked and named."""
-        best = ranked(inferred.output, self._session.output.quantization, k=wanted.top_k, threshold=wanted.threshold,
-                      among=wanted.among)
-        return Result(
-            image=name_of(image),
-            model=self.model,
-            device=inferred.answer.device,
-            device_reason=inferred.answer.reason or self._device_reason,
-            predictions=tuple(Prediction(i, self._label(i), score) for i, score in best),
-            preprocess_ms=ready.preprocess_ms,
-            inference_ms=inferred.inference_ms,
-            recovered=inferred.answer.recovered,
-            sure=None if inferred.sure is None else inferred.sure and self._is_shown(inferred.output, best),
-            preprocessing=ready.preprocessing,
-        )
-
-    def failed(self, image: Picture, exc: Exception) -> Result:
-        """The result for a picture that could not be classified."""
-        return Result(name_of(image), self.model, self.device, self.device_reason, (), 0.0, 0.0, error=str(exc))
-
-    def _is_sure(self, rule: passports.Sure, ready: Ready, output: "np.ndarray[Any, Any]") -> bool:
-        """Whether the best answer of all classes is one to rely on: the other views are asked only if it may be."""
-        best = self._best(output)
-        if not rule.holds([(self._label(i), score) for i, score in best]):
-            return False
-        views = (self._best(self._session.run(view_of(ready.tensor, view)))[0] for view in rule.views)
-        return all(first == best[0][0] and score >= rule.min_score for first, score in views)
-
-    def _best(self, output: "np.ndarray[Any, Any]") -> List[Tuple[int, float]]:
-        return ranked(output, self._session.output.quantization, k=2)
-
-    def _is_shown(self, output: "np.ndarray[Any, Any]", shown: List[Tuple[int, float]]) -> bool:
-        """Whether the best of all classes is the best that the caller sees."""
-        return bool(shown) and shown[0][0] == self._best(output)[0][0]
 
     def close(self) -> None:
         """Release the model and the device.  May be called twice."""
@@ -377,10 +270,3 @@ class Classifier:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-    def _label(self, class_id: int) -> str:
-        return (self.labels[class_id] if self.labels else "") or str(class_id)
-
-
-def _single(values: Channels) -> Union[float, Channels]:
-    return values[0] if len(values) == 1 else values
