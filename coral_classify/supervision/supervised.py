@@ -155,7 +155,7 @@ class SupervisedSession(Session):
     @property
     def answer(self) -> Answer:
         """Who answered the latest ``run`` of this thread."""
-        return getattr(self._answers, "latest", super().answer)  # type: ignore[no-any-return]
+        return getattr(self._answers, "latest", super().answer)
 
     @property
     def trouble(self) -> Optional[str]:
