@@ -155,8 +155,7 @@ class SupervisedSession(Session):
     @property
     def answer(self) -> Answer:
         """Who answered the latest ``run`` of this thread."""
-        latest: Answer = getattr(self._answers, "latest", None) or super().answer
-        return latest
+        return getattr(self._answers, "latest", super().answer)
 
     @property
     def trouble(self) -> Optional[str]:
