@@ -29,8 +29,11 @@ from importlib import machinery, util
 told = json.loads(os.environ.pop(%r))
 sys.path[:] = told["path"]
 spec = machinery.PathFinder.find_spec("coral_classify", [told["package"]])
-module = sys.modules[spec.name] = util.module_from_spec(spec)
-spec.loader.exec_module(module)
+if hasattr(spec.loader, "exec_module"):
+    module = sys.modules[spec.name] = util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+else:   # from a zip file, before Python 3.10
+    spec.loader.load_module(spec.name)
 """ % _TOLD
 
 

@@ -15,6 +15,7 @@ from ..reading import open_regular, why
 
 if TYPE_CHECKING:
     import tarfile
+    import zipfile
 
 __all__ = ["ENDINGS", "named", "pictures_in"]
 
@@ -104,7 +105,33 @@ def _zip_members(file: BinaryIO) -> Iterator[_Member]:
             link = info.create_system == 3 and stat.S_ISLNK(info.external_attr >> 16)   # 3: Unix
             # By the entry and not by its name, which may stand there twice.
             yield _Member(info.filename, info.file_size, "a link" if link else None,
-                          functools.partial(archive.open, info))
+                          functools.partial(_opened, archive, info))
+
+
+def _opened(archive: "zipfile.ZipFile", info: "zipfile.ZipInfo") -> IO[bytes]:
+    file: Any = archive.open(info)
+    inner = getattr(file, "_decompressor", None)
+    if type(inner).__name__ == "BZ2Decompressor":   # a few hundred bytes make gigabytes at one call of zipfile's
+        file._decompressor = _Bounded(inner, info.file_size + 1)
+    opened: IO[bytes] = file
+    return opened
+
+
+class _Bounded:
+    """A decompressor that gives one byte more than the archive says, and no more."""
+
+    def __init__(self, inner: Any, left: int) -> None:
+        self._inner = inner
+        self._left = left
+
+    @property
+    def eof(self) -> bool:
+        return self._left <= 0 or bool(self._inner.eof)
+
+    def decompress(self, data: bytes) -> bytes:
+        block: bytes = self._inner.decompress(data, max_length=max(0, self._left))
+        self._left -= len(block)
+        return block
 
 
 def _tar_members(file: BinaryIO) -> Iterator[_Member]:

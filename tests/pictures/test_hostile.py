@@ -84,7 +84,7 @@ def test_the_limit_in_pixels_is_the_library_s_own_and_can_be_set(monkeypatch):
     monkeypatch.setenv("CORAL_CLASSIFY_MAX_PIXELS", "7999")
     assert limits().pixels == 7999 and limits(pixels=5).pixels == 5
     monkeypatch.setenv("CORAL_CLASSIFY_MAX_PIXELS", "many")
-    with pytest.raises(UsageError, match="CORAL_CLASSIFY_MAX_PIXELS must be a whole number of at least 1, got 'many'"):
+    with pytest.raises(UsageError, match="CORAL_CLASSIFY_MAX_PIXELS must be at least 1, a whole number, got 'many'"):
         limits()
     for odd in (0, -1, 1.5, True, "x"):
         with pytest.raises(UsageError, match="max_pixels must be"):

@@ -250,20 +250,20 @@ def test_memory_stays_flat(monkeypatch):
 
 def test_large_pictures_are_decoded_one_at_a_time(monkeypatch):
     at_once, most, lock = [0], [0], threading.Lock()
-    to_rgb = preprocess._to_rgb
+    decoded = preprocess._View.of
 
-    def watched(image):
+    def watched(self, image, *more):
         with lock:
             at_once[0] += 1
             most[0] = max(most[0], at_once[0])
         time.sleep(0.02)
         try:
-            return to_rgb(image)
+            return decoded(self, image, *more)
         finally:
             with lock:
                 at_once[0] -= 1
 
-    monkeypatch.setattr(preprocess, "_to_rgb", watched)
+    monkeypatch.setattr(preprocess._View, "of", watched)
     content = io.BytesIO()
     Image.new("RGB", (300, 300)).save(content, "PNG")
     with Classifier(FakeSession(by_first_pixel)) as classifier:
