@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import stat
 from pathlib import Path
 from typing import BinaryIO, Iterator, Optional, Tuple
@@ -25,7 +24,7 @@ def created(target: Path, mode: int = 0o600) -> Tuple[Path, BinaryIO]:
     :raises OSError: if the folder cannot be written
     """
     while True:
-        part = target.with_name(".%s%s.%s.part" % (target.name[-100:], MARK, secrets.token_hex(6)))
+        part = target.with_name(".%s%s.%s.part" % (target.name[-100:], MARK, os.urandom(6).hex()))
         try:
             return part, os.fdopen(os.open(str(part), _SAFE | os.O_CREAT | os.O_EXCL, mode), "w+b")
         except FileExistsError:

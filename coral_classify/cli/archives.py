@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     import tarfile
     import zipfile
 
-__all__ = ["ENDINGS", "named", "pictures_in"]
+__all__ = ["named", "pictures_in"]
 
-ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 # What is asked of a decompressor at once: bzip2 and LZMA make some ten thousand times as much of what they are given.
 _BLOCK = 1 << 12
 _HEADER_BYTES = 1 << 20     # between two members of a tar: long names, owners

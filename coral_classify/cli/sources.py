@@ -13,7 +13,6 @@ from typing import Any, BinaryIO, Iterable, Iterator, List, Optional, Union
 from ..errors import ImageError
 from ..pictures import EXTENSIONS, HELD_BYTES
 from ..reading import open_source, read_all, why
-from . import archives
 
 __all__ = ["EXTENSIONS", "Source", "are_many", "expand", "number_of", "pictures_in"]
 
@@ -24,16 +23,19 @@ _NAME_BYTES = 1 << 16           # of one line; no system takes a longer path
 _LOOK_S = 0.05                  # how often to look for further names
 _MARKS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*", b"P4", b"P5", b"P6", b"\0\0\0")
 
+# What archives are called; whoever has none does not load what reads them.
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+
 
 def are_many(arguments: List[str]) -> bool:
     """Whether these arguments are more than files named one by one: then a summary is due."""
-    return any(os.path.isdir(name) or name.startswith("@") or name.lower().endswith(archives.ENDINGS)
+    return any(os.path.isdir(name) or name.startswith("@") or name.lower().endswith(ARCHIVES)
                or (glob.has_magic(name) and not os.path.exists(name)) for name in arguments)
 
 
 def number_of(arguments: List[str], recursive: bool) -> Optional[int]:
     """How many pictures they are; None where that is not known before they are read."""
-    if any(name == "-" or name.startswith("@") or name.lower().endswith(archives.ENDINGS) for name in arguments):
+    if any(name == "-" or name.startswith("@") or name.lower().endswith(ARCHIVES) for name in arguments):
         return None
     return sum(1 for _ in expand(arguments, recursive))
 
@@ -63,7 +65,9 @@ def _named(name: str, recursive: bool) -> Iterator[Source]:
         if not found and not unreadable:
             yield ImageError("folder %s: holds no pictures%s"
                              % (name, "" if recursive else "; --recursive looks into its folders"))
-    elif name.lower().endswith(archives.ENDINGS) and os.path.exists(name):
+    elif name.lower().endswith(ARCHIVES) and os.path.exists(name):
+        from . import archives
+
         yield from archives.pictures_in(name)
     elif glob.has_magic(name) and not os.path.exists(name):
         matches = sorted(glob.glob(name, recursive=True))
@@ -172,6 +176,8 @@ def _standard_input(recursive: bool) -> Iterator[Optional[Source]]:
         yield from _lines(_as_they_come(stream), recursive)
         return
     try:    # in memory, because a pipe cannot be sought
+        from . import archives
+
         yield archives.named("-", read_all(stream, HELD_BYTES))
     except OverflowError as exc:
         yield ImageError("image -: standard input %s; name the file instead" % exc)

@@ -3,12 +3,14 @@ not open.
 
 Knows the driver's C functions and structs, sysfs and /proc.  Knows nothing of models, engines, pictures or processes
 that may die: whoever opens a device here takes the driver's crashes along.
-May use: errors, arguments, types.
+May use: doors, errors, arguments, types.
 """
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from ..doors import on_first_use
 from . import reasons
-from .devices import AcceleratorRecord, is_listed, list_devices, listed, sensible
 from .driver import (
     Delegate,
     Device,
@@ -26,6 +28,13 @@ from .driver import list_devices as driver_devices
 from .system import System, narrow_user_land
 from .words import being_opened, worth_quoting
 
+if TYPE_CHECKING:
+    from .devices import AcceleratorRecord, is_listed, list_devices, listed, sensible
+
 __all__ = ["AcceleratorRecord", "Delegate", "Device", "Options", "System", "being_opened", "check_library",
            "close_at_exit", "driver_devices", "is_listed", "library", "library_name", "list_devices", "listed",
            "match", "narrow_user_land", "open_delegate", "reasons", "sensible", "talk", "version", "worth_quoting"]
+
+# A classification on the CPU lists no devices.
+__getattr__ = on_first_use(__name__, dict.fromkeys(
+    ["AcceleratorRecord", "is_listed", "list_devices", "listed", "sensible"], "devices"))

@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import ModelError
 from ..reading import open_regular, read_all, why
 from ..types import Quantization, TensorSpec
-from . import kinds, structure
+from . import kinds
 from .flatbuffer import Table, root
 from .labels import parse_labels
 from .pins import is_pinned
@@ -131,6 +131,8 @@ def _model_and_graph(buffer: Any) -> Tuple[Table, Table]:
         raise ModelError("not a TFLite model (no TFL3 mark at byte 4); give a .tflite file")
     model = root(buffer, b"TFL3")
     if not is_pinned(buffer):       # a known file is sound, and to look through it takes ten times as long
+        from . import structure
+
         structure.check(model, buffer)
     graphs = list(model.tables(2))
     if not graphs:
