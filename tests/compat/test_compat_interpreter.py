@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from conftest import REPOSITORY
 from tflite_writer import colours
+from worker_tools import wait_until
 
 from coral_classify.compat import edgetpu_utils
 from coral_classify.compat.interpreter import Interpreter, load_delegate
@@ -242,10 +243,10 @@ def test_what_lies_inside_a_model_is_lost_with_its_process(simulated, pair, any_
     interpreter = edgetpu_utils.make_interpreter(str(pair))
     interpreter.allocate_tensors()
     interpreter.invoke()
-    while interpreter._home._session.trouble is None:      # until the death is seen
-        pass
+    wait_until(lambda: interpreter._home._session._keeper.losses)      # the death is seen; it may be open again
     with pytest.raises(RuntimeError, match=r"lost with the process that held it; call invoke\(\) again"):
         interpreter._home.read(0)
+    wait_until(lambda: interpreter._home._session._keeper.child is not None)    # else the twin may answer one of these
     interpreter.invoke()
     assert interpreter._home.read(0).shape == (1, 8, 8, 3)
     interpreter.close()
