@@ -118,7 +118,7 @@ class Classifier(Steps):
             self._device_reason = "the session was given"
         else:
             asked = read_model(find_model(model))
-            passport = passports.by_file(asked.path)
+            passport = passports.by_file(asked.path, asked.content_id)
             if passport is None and asked.labels is not None:
                 passport = passports.inside(asked.path)
             warning = passports.changed(model, asked.path, passport)

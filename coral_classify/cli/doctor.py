@@ -3,10 +3,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from typing import TYPE_CHECKING, List
 
-from .showing import printable
+from .showing import complain, printable
 
 if TYPE_CHECKING:
     from ..doctor import Check
@@ -27,18 +26,14 @@ def main(argv: List[str]) -> int:
     args = parser.parse_args(argv)
     from ..doctor import examine
     from ..edgetpu import System, match
-    from ..errors import CoralClassifyError, UsageError
+    from ..errors import CoralClassifyError
 
     try:
         if args.device != "cpu":
             match(args.device, [])
         found = examine(args.model, args.device, System(args.root) if args.root else None)
-    except UsageError as exc:
-        print("coral-classify: %s" % printable(str(exc)), file=sys.stderr)
-        return 2
     except CoralClassifyError as exc:
-        print("coral-classify: %s" % printable(str(exc)), file=sys.stderr)
-        return 1
+        return complain(exc)
     if args.json:
         print(json.dumps({"checks": [check._asdict() for check in found.checks], "works": found.works}, indent=1))
     else:

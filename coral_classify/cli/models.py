@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 from .downloading import progress
-from .showing import printable
+from .showing import complain, printable
 
 if TYPE_CHECKING:
     from ..modelfiles import Passport
@@ -20,16 +20,12 @@ __all__ = ["main"]
 
 def main(argv: List[str]) -> int:
     args = _parser().parse_args(argv)
-    from ..errors import CoralClassifyError, UsageError
+    from ..errors import CoralClassifyError
 
     try:
         return int(args.run(args)) if args.action else _list()
-    except UsageError as exc:
-        print("coral-classify: %s" % printable(str(exc)), file=sys.stderr)
-        return 2
     except CoralClassifyError as exc:
-        print("coral-classify: %s" % printable(str(exc)), file=sys.stderr)
-        return 1
+        return complain(exc)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -4,12 +4,11 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import sys
 import warnings
 from typing import TYPE_CHECKING, Any, Callable, List, Union
 
 from . import interrupts
-from .showing import printable
+from .showing import complain
 
 if TYPE_CHECKING:
     from ..classifier import Classifier
@@ -113,11 +112,7 @@ def guarded(args: argparse.Namespace, work: "Callable[[Union[Classifier, Pool], 
             raise UsageError("--decoders must be at least 1, got %d" % args.decoders)
         with open_classifier(args) as classifier:
             return work(classifier, args)
-    except UsageError as exc:
-        print("coral-classify: %s" % printable(str(exc)), file=sys.stderr)
-        return 2
     except CoralClassifyError as exc:
-        print("coral-classify: %s" % printable(str(exc)), file=sys.stderr)
-        return 1
+        return complain(exc)
     finally:
         logger.removeHandler(handler)

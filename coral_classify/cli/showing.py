@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Any, List, Optional
 if TYPE_CHECKING:
     from ..types import Result
 
-__all__ = ["print_table", "printable"]
+__all__ = ["complain", "print_table", "printable"]
+
+
+def complain(exc: Exception) -> int:
+    """One line on standard error.
+
+    :returns: the exit code: 2 for wrong usage, 1 for any other error
+    """
+    from ..errors import UsageError
+
+    print("coral-classify: %s" % printable(str(exc)), file=sys.stderr)
+    return 2 if isinstance(exc, UsageError) else 1
 
 
 def print_table(result: "Result", explain: bool, first: bool) -> None:

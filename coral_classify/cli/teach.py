@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Dict, Iterable, Iterator, List
 
 from .classfolders import folders_of_classes
-from .showing import printable
+from .showing import complain, printable
 from .sources import pictures_in
 
 if TYPE_CHECKING:
@@ -22,14 +22,12 @@ def main(argv: List[str]) -> int:
     args = _parser().parse_args(argv)
     # NumPy is not loaded yet.  The matrices are small: a second thread would only wait, and on a busy machine for long.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from ..errors import CoralClassifyError, UsageError
+    from ..errors import CoralClassifyError
 
     try:
         return _taught(args)
-    except UsageError as exc:
-        return _said(str(exc), 2)
     except CoralClassifyError as exc:
-        return _said(str(exc), 1)
+        return complain(exc)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -4,12 +4,13 @@ Knows the methods that all of them have, and imports none of them.
 """
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..errors import EngineError, ModelError
-from ..types import Quantization, Session, TensorSpec, filled
+from ..types import Session, filled
+from .details import spec
 
 __all__ = ["AdoptedSession", "is_interpreter"]
 
@@ -39,7 +40,7 @@ class AdoptedSession(Session):
             raise ModelError("not an image classifier: the interpreter has %d inputs and %d outputs, one of each is "
                              "needed" % (len(inputs), len(outputs)))
         self._places = int(inputs[0]["index"]), int(outputs[0]["index"])
-        taken, given = _spec(inputs[0]), _spec(outputs[0])
+        taken, given = spec(inputs[0]), spec(outputs[0])
         if len(taken.shape) != 4 or taken.shape[0] != 1 or taken.shape[3] != 3:
             raise ModelError("not an image classifier: the interpreter takes %s, (1, height, width, 3) is needed"
                              % (taken.shape,))
@@ -70,9 +71,3 @@ class AdoptedSession(Session):
 def _device(interpreter: Any) -> str:
     """As ours tell it; of another one it is not known."""
     return str(getattr(interpreter, "device", "the interpreter's"))
-
-
-def _spec(details: Dict[str, Any]) -> TensorSpec:
-    scale, zero_point = details["quantization"]
-    return TensorSpec(tuple(int(extent) for extent in details["shape"]), np.dtype(details["dtype"]),
-                      Quantization(float(scale), int(zero_point)))

@@ -6,17 +6,15 @@ compiler maps is from Coral's documentation "TensorFlow models on the Edge TPU".
 """
 from __future__ import annotations
 
-import mmap
 import os
 from collections import Counter
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 from ..errors import ModelError
-from ..reading import open_regular, why
 from .flatbuffer import Table, root
 from .latency import ON_CHIP_BYTES, TYPICAL_ERROR, Estimate, estimate
-from .modelfile import EDGETPU_OP, twin_path
+from .modelfile import EDGETPU_OP, mapped, twin_path
 from .schema import CUSTOM, operator_name
 
 __all__ = ["Report", "inspect"]
@@ -95,20 +93,7 @@ def inspect(path: Union[str, "os.PathLike[str]"]) -> Report:
     :raises ModelError: missing, empty, damaged, or not a ``.tflite``
     """
     path = Path(path)
-    try:
-        with open_regular(path) as file:
-            if os.fstat(file.fileno()).st_size == 0:
-                raise ModelError("the file is empty; copy or download it again")
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as buffer:
-                report = _parse(buffer)
-    except ModelError as exc:
-        raise ModelError("model %s: %s" % (path, exc)) from exc
-    except FileNotFoundError as exc:
-        raise ModelError("model %s: no such file" % path) from exc
-    except OSError as exc:
-        raise ModelError("model %s: %s" % (path, why(exc))) from exc
-    except ValueError as exc:
-        raise ModelError("model %s: cannot be read: %s" % (path, exc)) from exc
+    report = mapped(path, lambda buffer, *_: _parse(buffer))
     twin = twin_path(path)
     if report.macs is None and twin != path and twin.is_file():
         # What the compiler hid inside its package is plain to see in the file that it compiled.

@@ -20,10 +20,10 @@ from ..types import Quantization, TensorSpec
 from . import kinds
 from .flatbuffer import Table, root
 from .labels import parse_labels
-from .pins import is_pinned
+from .pins import blob_id, is_pinned
 
-__all__ = ["ModelFile", "NetworkFile", "is_compiled", "read_model", "read_network", "twin_path", "compiled_path",
-           "TYPES"]
+__all__ = ["ModelFile", "NetworkFile", "TYPES", "compiled_path", "is_compiled", "mapped", "read_model", "read_network",
+           "twin_path"]
 
 EDGETPU_OP = "edgetpu-custom-op"
 # TensorType of the schema -> NumPy; other types are no input or output of an image classifier.
@@ -49,6 +49,7 @@ class ModelFile(NamedTuple):
     normalization: Optional[Tuple[Tuple[float, ...], Tuple[float, ...]]]    # (means, stds) from the metadata
     size: int                                           # bytes
     last: Optional[str] = None                          # the operator that gives the output its meaning
+    content_id: str = ""                                # git's id of the whole file
 
     @property
     def features(self) -> Optional[str]:
@@ -84,7 +85,7 @@ def read_model(path: Union[str, "os.PathLike[str]"]) -> ModelFile:
 
     :raises ModelError: missing, empty, truncated, not a ``.tflite``, or not an image classifier
     """
-    return _read(Path(path), _parse)
+    return mapped(Path(path), _parse)
 
 
 def read_network(path: Union[str, "os.PathLike[str]"]) -> NetworkFile:
@@ -92,7 +93,7 @@ def read_network(path: Union[str, "os.PathLike[str]"]) -> NetworkFile:
 
     :raises ModelError: missing, empty, truncated, or not a ``.tflite``
     """
-    return _read(Path(path), _parse_network)
+    return mapped(Path(path), _parse_network)
 
 
 def is_compiled(content: bytes) -> bool:
@@ -103,7 +104,11 @@ def is_compiled(content: bytes) -> bool:
         return False
 
 
-def _read(path: Path, parse: Callable[[Any, Path, int], Read]) -> Read:
+def mapped(path: Path, parse: Callable[[Any, Path, int], Read]) -> Read:
+    """What *parse* makes of a file's content, its path and its size in bytes; every error names the file.
+
+    :raises ModelError: missing, empty, unreadable, or what *parse* raises
+    """
     try:
         with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
@@ -122,22 +127,24 @@ def _read(path: Path, parse: Callable[[Any, Path, int], Read]) -> Read:
 
 
 def _parse_network(buffer: Any, path: Path, size: int) -> NetworkFile:
-    model, _ = _model_and_graph(buffer)
+    model, _, _ = _model_and_graph(buffer)
     return NetworkFile(path, _is_compiled(model))
 
 
-def _model_and_graph(buffer: Any) -> Tuple[Table, Table]:
+def _model_and_graph(buffer: Any) -> Tuple[Table, Table, str]:
+    """The model, its first graph, and git's id of the content."""
     if bytes(buffer[4:8]) != b"TFL3":
         raise ModelError("not a TFLite model (no TFL3 mark at byte 4); give a .tflite file")
     model = root(buffer, b"TFL3")
-    if not is_pinned(buffer):       # a known file is sound, and to look through it takes ten times as long
+    content_id = blob_id(len(buffer), [buffer])
+    if not is_pinned(content_id):   # a known file is sound, and to look through it takes ten times as long
         from . import structure
 
         structure.check(model, buffer)
     graphs = list(model.tables(2))
     if not graphs:
         raise ModelError("holds no graph; it is truncated or damaged")
-    return model, graphs[0]
+    return model, graphs[0], content_id
 
 
 def _is_compiled(model: Table) -> bool:
@@ -145,7 +152,7 @@ def _is_compiled(model: Table) -> bool:
 
 
 def _parse(buffer: Any, path: Path, size: int) -> ModelFile:
-    model, graph = _model_and_graph(buffer)
+    model, graph, content_id = _model_and_graph(buffer)
     tensors = list(graph.tables(0))
     inputs, outputs = (graph.numbers(number, "int32") for number in (1, 2))
     task = kinds.other_task(model, graph)
@@ -166,6 +173,7 @@ def _parse(buffer: Any, path: Path, size: int) -> ModelFile:
         normalization=normalization,
         size=size,
         last=kinds.last_operator(model, graph),
+        content_id=content_id,
     )
 
 

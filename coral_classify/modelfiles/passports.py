@@ -8,7 +8,6 @@ fields of a model are those of :class:`Passport`.  A pin is a ``git_blob`` (git'
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import os
 from pathlib import Path
@@ -19,6 +18,7 @@ from ..locations import package_folder
 from ..reading import open_regular, read_all
 from .modelfile import read_model, twin_path
 from .ownpassports import NAME, entries, own_file
+from .pins import blob_id
 
 __all__ = ["EMBEDDED", "INSIDE", "NAME", "Passport", "Sure", "address", "by_blob", "by_file", "changed",
            "embedded", "embedded_name", "git_blob_id", "inside", "known", "label_pin", "load_manifest", "own",
@@ -154,27 +154,26 @@ def label_pin(passport: Passport) -> Optional[Dict[str, Any]]:
 def git_blob_id(path: Path) -> str:
     """Git's id of a file's content, which pins its bytes: ``sha1("blob " + length + NUL + content)``."""
     with open_regular(path) as file:
-        digest = hashlib.sha1(b"blob %d\0" % os.fstat(file.fileno()).st_size)
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
+        return blob_id(os.fstat(file.fileno()).st_size, iter(lambda: file.read(1 << 20), b""))
 
 
-def by_blob(blob_id: str) -> Optional[Passport]:
-    """The passport of a file with this content, or None."""
+def by_blob(content_id: str) -> Optional[Passport]:
+    """The passport of a file with the content of this :func:`git_blob_id`, or None."""
     for passport in known():
-        if any(file["git_blob"] == blob_id for file in passport.files.values()):
+        if any(file["git_blob"] == content_id for file in passport.files.values()):
             return passport
     return None
 
 
-def by_file(path: Path) -> Optional[Passport]:
+def by_file(path: Path, content_id: str = "") -> Optional[Passport]:
     """The passport of this file, whatever it is called; None if its content is not a published one.
 
     A file that was compiled together with others has a content of its own for each company: it is known as its single
     model if its name says so, and it takes and gives what that one does.
+
+    :param content_id: its :func:`git_blob_id`, where that is known already
     """
-    return by_blob(git_blob_id(path)) or _of_single_model(path)
+    return by_blob(content_id or git_blob_id(path)) or _of_single_model(path)
 
 
 def _of_single_model(path: Path) -> Optional[Passport]:

@@ -7,11 +7,11 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from typing import Any, FrozenSet, List
+from typing import Any, FrozenSet, Iterable, List
 
 from ..locations import package_folder
 
-__all__ = ["is_pinned"]
+__all__ = ["blob_id", "is_pinned"]
 
 _LISTS = ("manifest.json", "everyday_objects.json")     # in models/, which travels with the package
 
@@ -28,12 +28,18 @@ def _pins() -> FrozenSet[str]:
     return frozenset(found)
 
 
-def is_pinned(content: Any) -> bool:
-    """Whether these are the bytes of a file that the package knows, by git's id: ``sha1("blob " + length + NUL +
-    content)``.
+def blob_id(length: int, blocks: Iterable[Any]) -> str:
+    """Git's id of a content, which pins its bytes: ``sha1("blob " + length + NUL + content)``.
 
-    :param content: bytes, or what else has their interface
+    :param length: of the content, bytes
+    :param blocks: the content, in order
     """
-    digest = hashlib.sha1(b"blob %d\0" % len(content))
-    digest.update(content)
-    return digest.hexdigest() in _pins()
+    digest = hashlib.sha1(b"blob %d\0" % length)
+    for block in blocks:
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def is_pinned(content_id: str) -> bool:
+    """Whether the package knows the content of this :func:`blob_id`."""
+    return content_id in _pins()

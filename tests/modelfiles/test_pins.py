@@ -4,16 +4,16 @@ from __future__ import annotations
 from conftest import REPOSITORY
 
 from coral_classify.modelfiles import read_model, structure
-from coral_classify.modelfiles.pins import is_pinned
+from coral_classify.modelfiles.pins import blob_id, is_pinned
 
 MODEL = REPOSITORY / "models" / "everyday_objects.tflite"
 
 
 def test_the_package_s_own_model_is_pinned_and_one_bit_more_is_not():
     content = bytearray(MODEL.read_bytes())
-    assert is_pinned(content)
+    assert is_pinned(blob_id(len(content), [content]))
     content[-1] ^= 1
-    assert not is_pinned(content)
+    assert not is_pinned(blob_id(len(content), [content]))
 
 
 def test_only_what_is_not_pinned_is_looked_through(tmp_path, monkeypatch, model):
