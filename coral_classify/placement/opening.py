@@ -83,7 +83,7 @@ def checked_place(device: str, engine: Optional[str], threads: Optional[int]) ->
 
     :raises UsageError: for what cannot be meant
     """
-    if device not in ("auto", "cpu") if isinstance(device, str) else True:
+    if device not in ("auto", "cpu", "shared") if isinstance(device, str) else True:
         edgetpu.match(device, [])
     if engine is not None:
         arguments.text("engine", engine)
@@ -98,9 +98,9 @@ def _open_one(way: Placement, engine: Optional[str], threads: Optional[int], opt
 
         check_policy(watch.deadline_ms, watch.on_device_loss)
         if decide(watch.wanted, way.device):
-            if way.device != "cpu":
+            if way.device not in ("cpu", "shared"):
                 edgetpu.check_library()     # no child for what a look at the file system tells
-            twin = twin_of(way.model) if way.device != "cpu" else None
+            twin = twin_of(way.model) if way.device != "cpu" and way.model.compiled else None
             grace_s = None      # whoever names a device waits for it, and hears of it
             if way.device == "auto":
                 grace_s = _LONGEST_OPENING_S if watch.wait_for_device else _GRACE_S
