@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-REPOSITORY = str(Path(__file__).resolve().parent.parent)
 
 from coral_classify.supervision import ask_status
 from coral_classify.testing import SimulatedDriver, write_pair
 
+REPOSITORY = str(Path(__file__).resolve().parent.parent)
 CLIENT = """
 import json, sys, time
 import numpy as np
