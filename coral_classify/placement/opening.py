@@ -92,6 +92,8 @@ def checked_place(device: str, engine: Optional[str], threads: Optional[int]) ->
 
 def _open_one(way: Placement, engine: Optional[str], threads: Optional[int], options: Options,
               watch: Supervision) -> Session:
+    if way.device == "shared" and watch.wanted is False:
+        raise DeviceError("a shared accelerator is always supervised; leave supervised=False out", cause="no-owner")
     if watch.wanted or way.device != "cpu" or watch[1:3] != (10000.0, "cpu"):
         # Processes and pipes: not for a plain session on the CPU, which starts sooner without them.
         from ..supervision import SupervisedSession, check_policy, decide

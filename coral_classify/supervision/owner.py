@@ -11,6 +11,7 @@ import json
 import os
 import socket
 import stat
+import time
 from typing import Any, Dict, List, Optional, Set, Tuple
 
 from ..errors import DeviceError
@@ -76,6 +77,17 @@ def greeted(line: str) -> Tuple[int, str]:
     return int(version), wish
 
 
+def _connect(end: socket.socket, path: str) -> None:
+    until = time.monotonic() + _ANSWER_S
+    while True:
+        try:
+            return end.connect(path)
+        except BlockingIOError:  # many connect at once, and the queue at the socket is full
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.02)
+
+
 def _connected(wish: str, descriptor: Optional[int] = None) -> Tuple[socket.socket, str]:
     """A socket behind the greeting, and what the owner answered.
 
@@ -86,7 +98,7 @@ def _connected(wish: str, descriptor: Optional[int] = None) -> Tuple[socket.sock
     try:
         end.settimeout(_ANSWER_S)
         try:
-            end.connect(path)
+            _connect(end, path)
             rights = [] if descriptor is None else [
                 (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
             end.sendmsg([("%s %d %s\n" % (GREETING, VERSION, wish)).encode("ascii")], rights)

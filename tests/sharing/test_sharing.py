@@ -18,7 +18,7 @@ from conftest import REPOSITORY
 from worker_tools import wait_until
 
 from coral_classify import Classifier, Pool
-from coral_classify.errors import DeviceError
+from coral_classify.errors import DeviceError, SessionClosed
 from coral_classify.sharing.turns import Turns
 from coral_classify.supervision import ask_status
 from coral_classify.testing import SimulatedDriver, write_pair
@@ -239,3 +239,91 @@ def test_turns_go_round_and_models_in_runs():
     for thread in threads:
         thread.join()
     assert order == ["a", "a", "b", "b", "a", "a"]
+
+
+def test_many_connections_that_say_nothing_do_not_stop_who_is_in(owner, compiled):
+    with Classifier(compiled, device="shared") as good:
+        assert is_red(good.classify(RED))
+        idle = []
+        for _ in range(400):
+            end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            end.connect(os.environ["CORAL_CLASSIFY_SOCKET"])    # waits where the queue is full
+            end.settimeout(30.0)
+            idle.append(end)
+        assert b"refused: 256 clients" in idle[-1].recv(1000)
+        assert is_red(good.classify(RED)) and good.classify(RED).device == "usb:0"
+        for end in idle:
+            end.close()
+
+    def is_let_in():
+        try:
+            return ask_status()["clients"] == []
+        except DeviceError:
+            return False
+    assert wait_until(is_let_in)
+
+
+def test_a_client_that_asks_for_no_supervision_is_told(owner, compiled):
+    with pytest.raises(DeviceError, match="always supervised"):
+        Classifier(compiled, device="shared", supervised=False)
+
+
+def test_a_forked_client_harms_only_itself(owner, compiled):
+    with Classifier(compiled, device="shared") as one:
+        assert is_red(one.classify(RED))
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                one.classify(RED)
+            except SessionClosed:
+                code = 0
+            finally:
+                os._exit(code)
+        assert os.waitpid(pid, 0)[1] == 0
+        assert one.classify(RED).device == "usb:0"
+
+
+def test_it_takes_a_socket_from_systemd(board, compiled):
+    path = os.environ["CORAL_CLASSIFY_SOCKET"]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(path)
+        listener.listen(8)
+        script = ("import os, sys\nos.dup2(int(sys.argv[1]), 3)\nos.environ.update(LISTEN_FDS='1', "
+                  "LISTEN_PID=str(os.getpid()))\nos.execv(sys.executable, [sys.executable, '-m', 'coral_classify', "
+                  "'share'])")
+        process = subprocess.Popen([sys.executable, "-c", script, str(listener.fileno())],
+                                   pass_fds=(listener.fileno(),), env=dict(os.environ, PYTHONPATH=str(REPOSITORY)))
+    try:
+        with Classifier(compiled, device="shared") as one:
+            assert one.classify(RED).device == "usb:0"
+        process.terminate()
+        assert process.wait() == 0
+        assert os.path.exists(path)     # it is systemd's
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_the_least_recently_used_model_makes_room(board, tmp_path):
+    process = start_owner("--models", "1")
+    try:
+        first = write_pair(tmp_path)
+        second = tmp_path / "other_edgetpu.tflite"
+        second.write_bytes(first.read_bytes() + bytes(16))
+        with Classifier(first, device="shared") as one:
+            assert is_red(one.classify(RED))
+            with pytest.raises(DeviceError, match="no room"):
+                Classifier(second, device="shared")
+
+        def opens():
+            try:
+                Classifier(second, device="shared").close()
+            except DeviceError:
+                return False
+            return True
+        assert wait_until(opens)
+        assert len(ask_status()["models"]) == 1
+    finally:
+        process.kill()
+        process.wait()
