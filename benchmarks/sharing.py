@@ -3,8 +3,8 @@
     python benchmarks/sharing.py [--seconds 10] [--soak 0]
 
 Eight client processes over one accelerator of 5 ms against one process that owns it; the share of each; what sharing
-adds to a single inference; the slowest 1 %; two models that alternate.  --soak S: S seconds of ``kill -9`` of owner, clients
-and driver's process at random, then what is left.  One JSON line.  Linux only.
+adds to a single inference; the slowest 1 %; two models that alternate.  --soak S: S seconds of ``kill -9`` of owner,
+clients and driver's process at random, then what is left.  One JSON line.  Linux only.
 """
 from __future__ import annotations
 

@@ -64,6 +64,10 @@ class Owner:
 
     def _bound(self, group: Optional[int]) -> socket.socket:
         try:
+            os.mkdir(os.path.dirname(os.path.abspath(self._path)), 0o755)
+        except OSError:
+            pass  # it is there; or the next line says why not
+        try:
             self._guard = os.open(self._path + ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

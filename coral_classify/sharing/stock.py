@@ -25,7 +25,7 @@ __all__ = ["Loaded", "Stock", "content_of"]
 
 _log = logging.getLogger("coral_classify.sharing")
 _LARGEST = 256 << 20  # bytes of a model
-_REFUSED_S = 300.0  # how long a model that fails in opening is not tried again
+_REFUSED_S = 60.0  # how long a model that fails in opening is not tried again
 _FAILURES = 2
 
 

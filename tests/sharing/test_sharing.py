@@ -327,3 +327,15 @@ def test_the_least_recently_used_model_makes_room(board, tmp_path):
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_model_that_crashes_the_driver_whenever_it_opens_is_refused_for_a_while(board, compiled, monkeypatch):
+    monkeypatch.setenv("SIM_FAULTS", "open-abort:*")
+    process = start_owner()
+    try:
+        answers = [session_of(compiled)[1] for _ in range(3)]
+        assert b"DeviceLost" in answers[0] and b"not tried again" in answers[2]
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait()
