@@ -38,6 +38,7 @@ class Loaded:
         self.used_at = time.monotonic()
         self.opening = threading.Lock()
         self.session: Any = None
+        self.file: Any = None  # the copy of its content
 
 
 class Stock:
@@ -48,7 +49,6 @@ class Stock:
         self._devices = (listed() if device == "auto" else []) or [device]
         self._turns = {name: Turns() for name in self._devices}
         self._most = most
-        self._folder = tempfile.TemporaryDirectory(prefix="coral-classify-share-")
         self._lock = threading.Lock()
         self._loaded: Dict[Tuple[str, bool], Loaded] = {}
         self._failed: Dict[str, List[float]] = {}
@@ -102,7 +102,6 @@ class Stock:
         for loaded in self.models():
             if loaded.session is not None:
                 loaded.session.close()
-        self._folder.cleanup()
 
     def _evicted(self) -> Loaded:
         idle = [loaded for loaded in self._loaded.values() if loaded.users == 0]
@@ -114,9 +113,11 @@ class Stock:
         compiled = is_compiled(content)
         if not compiled and loaded.device != "cpu":
             raise DeviceError("the model is not compiled for the Edge TPU", cause="no-compiled")
-        path = os.path.join(self._folder.name, loaded.key[0][:32] + ("_edgetpu" if compiled else "") + ".tflite")
-        with open(path, "wb") as file:
-            file.write(content)
+        # Without a name: an owner that is killed leaves no file behind.
+        loaded.file = file = tempfile.TemporaryFile(prefix="coral-classify-")
+        file.write(content)
+        file.flush()
+        path = "/proc/%d/fd/%d" % (os.getpid(), file.fileno())
         return SupervisedSession(
             describe(path, loaded.device, any_network=loaded.key[1]), device=loaded.device, on_device_loss="retry",
             # Clients with a twin need not wait for long; those without try again.
