@@ -77,7 +77,7 @@ class Pool:
         if not named and not everything:
             raise UsageError("devices must name at least one device, got %r" % (devices,))
         for device in named:
-            if device not in ("auto", "cpu"):
+            if device not in ("auto", "cpu", "shared"):
                 edgetpu.match(device, [])       # before the first one opens
         self._classifiers: List[Classifier] = []
         # The others are the way on, not the twin of each; without others the twin is.

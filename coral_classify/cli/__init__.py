@@ -22,11 +22,12 @@ COMMANDS = {
     "evaluate": "how good a model is, on folders of pictures whose classes are known",
     "live": "watch a camera, and say so whenever the answer changes",
     "models": "models by name: list, pull, info, verify, remove, add",
+    "share": "own the Edge TPUs of this machine, for every program on it",
     "teach": "learn own classes from a few pictures of each",
     "watch": "classify the pictures that arrive in a folder",
 }
 # Commands that do something at once; the others load an engine first, and then say that they begin.
-_LIGHT = ("devices", "doctor", "models")
+_LIGHT = ("devices", "doctor", "models", "share")
 
 
 def main(argv: Optional[List[str]] = None) -> int:

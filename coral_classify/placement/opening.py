@@ -83,7 +83,7 @@ def checked_place(device: str, engine: Optional[str], threads: Optional[int]) ->
 
     :raises UsageError: for what cannot be meant
     """
-    if device not in ("auto", "cpu") if isinstance(device, str) else True:
+    if device not in ("auto", "cpu", "shared") if isinstance(device, str) else True:
         edgetpu.match(device, [])
     if engine is not None:
         arguments.text("engine", engine)
@@ -92,15 +92,17 @@ def checked_place(device: str, engine: Optional[str], threads: Optional[int]) ->
 
 def _open_one(way: Placement, engine: Optional[str], threads: Optional[int], options: Options,
               watch: Supervision) -> Session:
+    if way.device == "shared" and watch.wanted is False:
+        raise DeviceError("a shared accelerator is always supervised; leave supervised=False out", cause="no-owner")
     if watch.wanted or way.device != "cpu" or watch[1:3] != (10000.0, "cpu"):
         # Processes and pipes: not for a plain session on the CPU, which starts sooner without them.
         from ..supervision import SupervisedSession, check_policy, decide
 
         check_policy(watch.deadline_ms, watch.on_device_loss)
         if decide(watch.wanted, way.device):
-            if way.device != "cpu":
+            if way.device not in ("cpu", "shared"):
                 edgetpu.check_library()     # no child for what a look at the file system tells
-            twin = twin_of(way.model) if way.device != "cpu" else None
+            twin = twin_of(way.model) if way.device != "cpu" and way.model.compiled else None
             grace_s = None      # whoever names a device waits for it, and hears of it
             if way.device == "auto":
                 grace_s = _LONGEST_OPENING_S if watch.wait_for_device else _GRACE_S

@@ -7,6 +7,7 @@ from typing import List, NamedTuple, Optional
 from .. import edgetpu
 from ..errors import DeviceError, ModelError
 from ..modelfiles import ModelFile, compiled_path, read_model, twin_path
+from ..supervision import owner_is_there
 
 __all__ = ["Placement", "placements", "twin_of"]
 
@@ -36,7 +37,7 @@ def placements(model: ModelFile, device: str) -> List[Placement]:
     :raises UsageError: for an unknown device name
     :raises DeviceError: if the file that this device needs is missing
     """
-    if device != "cpu":
+    if device not in ("cpu", "shared"):
         edgetpu.match(device, [])
     if model.compiled:
         compiled: Optional[ModelFile] = model
@@ -49,6 +50,8 @@ def placements(model: ModelFile, device: str) -> List[Placement]:
             raise DeviceError("model %s: is compiled for the Edge TPU, and its CPU twin %s is missing; put it beside it"
                               % (model.path, twin_path(model.path)), cause="no-twin")
         return [Placement(plain, "cpu", "asked for the CPU" + _twin_note(model, plain))]
+    if device == "shared":
+        return [Placement(compiled or model, "shared", "asked for the shared accelerator")]
     if device != "auto":
         if compiled is None or not compiled.compiled:
             raise DeviceError("model %s: device %s needs a file compiled for the Edge TPU; put %s beside it, or use "
@@ -57,6 +60,8 @@ def placements(model: ModelFile, device: str) -> List[Placement]:
         return [Placement(compiled, device, "asked for %s" % device)]
     ways = []
     if compiled is not None and compiled.compiled:
+        if owner_is_there():
+            ways.append(Placement(compiled, "shared", "an owner shares its Edge TPU"))
         ways.append(Placement(compiled, "auto", "an Edge TPU is attached"))
     if plain is not None:
         reason = "no Edge TPU could be used" + _twin_note(model, plain) if ways else \

@@ -13,7 +13,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from typing import Any, Deque, Dict, List, Optional, Tuple
+from typing import Any, Deque, Dict, List, Optional, Tuple, Union
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from ..errors import EngineError
 from ..types import TensorSpec, filled
 from . import channel
 from .hostprocess import Host, borrow
+from .owner import OwnerHost
 from .tensors import Memory, Place, SharedTensor, shared_sets, size_of
 
 __all__ = ["Child", "ChildDied", "ChildHung", "Tensors"]
@@ -62,16 +63,13 @@ class Child:
         self._results: "List[Tensors]" = []  # for large outputs, in turn: two requests may be on their way
         self._buried = False
         self._code: Optional[int] = None
-        self._host: Host = borrow(key)
+        self._host: Union[Host, OwnerHost] = OwnerHost() if key == "shared" else borrow(key)
         try:
-            mine, theirs = socket.socketpair()
+            self._wire = channel.Wire(self._host.new_wire(order))
         except BaseException:
             self._host.give_back()
             raise
-        self._wire = channel.Wire(mine)
         _alive.add(self)
-        with theirs:
-            self._host.move_in(theirs)
         try:
             self._wire.send(channel.OPEN, 0, json.dumps(order).encode("ascii"))
         except EOFError:
@@ -289,6 +287,7 @@ class Child:
     def abandon(self) -> None:
         """In a forked child of ours: close what was inherited."""
         self._wire.close()
+        self._host.abandon()
 
 
 def _are_shared(tensors: "Tensors") -> bool:

@@ -16,7 +16,7 @@ import subprocess
 import threading
 import weakref
 from collections import deque
-from typing import Deque, List, Optional, Set
+from typing import Any, Deque, Dict, List, Optional, Set
 
 from ..processes import another_python
 
@@ -95,6 +95,16 @@ class Host:
         finally:
             self.doomed = True
             self._ended.set()
+
+    def new_wire(self, order: Dict[str, Any]) -> socket.socket:
+        """Our end of the wire of a new session; *order* follows on it.
+
+        :raises OSError: if there is none to be had
+        """
+        mine, theirs = socket.socketpair()
+        with theirs:
+            self.move_in(theirs)
+        return mine
 
     def move_in(self, wire: socket.socket) -> None:
         """Hand the end of a new session's wire over.  A process that is gone shows at the wire."""

@@ -149,7 +149,8 @@ class SupervisedSession(Session):
             on_device_loss=on_device_loss,
             on_event=on_event,
             grace_s=grace_s,
-            is_listed=None if device == "cpu" else functools.partial(driver_lists, device),
+            is_listed=None if device in ("cpu", "shared") else functools.partial(driver_lists, device),
+            health=DeviceHealth(longest_pause_s=2.0, rest_s=0.0) if device == "shared" else None,
         )
 
     @property

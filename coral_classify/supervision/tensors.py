@@ -6,6 +6,7 @@ tensor in it.  Knows NumPy and memory, and nothing of sockets, models or devices
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import mmap
 import os
@@ -16,10 +17,13 @@ import numpy as np
 
 from ..types import TensorSpec
 
-__all__ = ["Layout", "Memory", "Place", "SharedTensor", "mapped", "shared_sets", "size_of"]
+__all__ = ["SEALS", "Layout", "Memory", "Place", "SharedTensor", "mapped", "shared_sets", "size_of"]
 
 Place = Tuple[int, int, int]  # of a tensor: number of its memory, slot in it, position in the slot's set
 
+SEALS = 1 | 2 | 4  # F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW (linux/fcntl.h)
+_F_ADD_SEALS = 1033
+_MFD_CLOEXEC, _MFD_ALLOW_SEALING = 1, 2  # linux/memfd.h
 _ALIGNMENT = 64  # bytes: no two tensors share a cache line
 _numbers = itertools.count(1)
 
@@ -40,6 +44,20 @@ class Memory:
         if hasattr(os, "posix_fallocate"):
             # Else a full /dev/shm would show as SIGBUS at the first picture, not as an error here.
             os.posix_fallocate(self.descriptor, 0, size)
+        try:
+            # Whoever else maps it need not fear that it shrinks: a touch beyond its end is SIGBUS.
+            import fcntl
+
+            fcntl.fcntl(self.descriptor, _F_ADD_SEALS, SEALS)
+        except (OSError, ImportError):  # a file, where there is no memfd
+            pass
+
+    @classmethod
+    def adopted(cls, descriptor: int, layout: "Layout") -> "Memory":
+        """Memory that another process made; the descriptor is ours from now on."""
+        memory = cls.__new__(cls)
+        memory.number, memory.layout, memory.descriptor = next(_numbers), layout, descriptor
+        return memory
 
     def __del__(self) -> None:
         descriptor = getattr(self, "descriptor", -1)
@@ -111,14 +129,17 @@ def size_of(spec: TensorSpec) -> int:
 
 def _anonymous() -> int:
     """A descriptor of memory without a name."""
-    # os.memfd_create came with Python 3.8 and exists on Linux only.  Its pages are not bounded by the size
-    # of /dev/shm, which containers keep at 64 MB.
+    # On Linux only.  Its pages are not bounded by the size of /dev/shm, which containers keep at 64 MB.  Python has
+    # os.memfd_create since 3.8; the C library has had it for longer.
     create = getattr(os, "memfd_create", None)
-    if create is not None:
-        try:
-            return int(create("coral_classify"))
-        except OSError:  # a kernel or a seccomp filter without it
-            pass
+    try:
+        if create is not None:
+            return int(create("coral_classify", _MFD_CLOEXEC | _MFD_ALLOW_SEALING))
+        descriptor = int(ctypes.CDLL(None).memfd_create(b"coral_classify", _MFD_CLOEXEC | _MFD_ALLOW_SEALING))
+        if descriptor >= 0:
+            return descriptor
+    except (OSError, AttributeError):  # a kernel, a seccomp filter or a C library without it
+        pass
     folder = "/dev/shm" if os.path.isdir("/dev/shm") and os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryFile(prefix="coral_classify-", dir=folder) as file:  # O_TMPFILE: no name
         return os.dup(file.fileno())
