@@ -68,7 +68,7 @@ class Batches(IterableDataset):     # type: ignore[type-arg]
             x = _colours(_views(x, self.size))
             target, imagenet = self.targets[rows].clone(), self.imagenet[rows].clone()
             self._scramble(x, target, imagenet)
-            x, target, imagenet = _mix(x, target, imagenet)
+            x, target, imagenet = mixed(x, target, imagenet)
             yield x.contiguous(memory_format=torch.channels_last), target, imagenet
 
     def _scramble(self, x: torch.Tensor, target: torch.Tensor, imagenet: torch.Tensor) -> None:
@@ -119,7 +119,7 @@ def _colours(x: torch.Tensor) -> torch.Tensor:
     return x.clamp_(-1.0, 1.0)
 
 
-def _mix(x: torch.Tensor, target: torch.Tensor,
+def mixed(x: torch.Tensor, target: torch.Tensor,
          imagenet: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Mixup on a third of the batches, CutMix on a quarter, with the targets mixed in proportion."""
     kind = float(torch.rand(()))
