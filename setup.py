@@ -80,7 +80,11 @@ setup(
     extras_require={
         # Video through FFmpeg's libraries; its wheels begin with Python 3.8.
         "camera": ["av>=12; python_version >= '3.8'"],
+        # A server and its pages: pure Python, but for what asyncio brings.
+        "serve": ["starlette>=0.29", "uvicorn>=0.22", "python-multipart", "prometheus-client"],
         "test": ["pytest>=7", "hypothesis>=6", "setuptools"],
+        # What one Python's tests use for real: a browser's driver, a protocol's client, a fuzzer, a cluster.
+        "test-heavy": ["playwright", "schemathesis", "tritonclient[http]"],
         "docs": ["mkdocs>=1.6", "mkdocs-material>=9.6", "mkdocstrings[python]>=0.30", "ruff"],
     },
     entry_points={"console_scripts": ["coral-classify=coral_classify.__main__:main"]},

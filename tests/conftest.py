@@ -1,7 +1,9 @@
 """Fixtures: small models written by the tests, drawn pictures, and the real files where they are at hand."""
 from __future__ import annotations
 
+import importlib
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -116,3 +118,23 @@ def simulated(request, simulated_library, monkeypatch):
 def pair(tmp_path):
     """A compiled model of mean colour and its twin; the path of the compiled one."""
     return write_pair(tmp_path)
+
+
+def heavy(name):
+    """The module *name*, which only one Python of CI has: skips without it, and fails where it was promised."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as exc:
+        if os.environ.get("CORAL_CLASSIFY_HEAVY") == "1":
+            pytest.fail("CORAL_CLASSIFY_HEAVY=1 promises %s: %s" % (name, exc))
+        pytest.skip("needs %s: pip install '.[test-heavy]'" % name, allow_module_level=True)
+
+
+def heavy_program(name):
+    """The path of a system's program that only one Python's tests use; see :func:`heavy`."""
+    path = shutil.which(name)
+    if path is None and os.environ.get("CORAL_CLASSIFY_HEAVY") == "1":
+        pytest.fail("CORAL_CLASSIFY_HEAVY=1 promises %s, which is not installed" % name)
+    if path is None:
+        pytest.skip("needs %s of the system's packages" % name)
+    return path
