@@ -25,6 +25,7 @@ MOST_PICTURES = 60      # of one class: more frames of one film teach nothing ne
 _MOST_CLASSES = 50
 _LONGEST_NAME = 60      # characters
 _EVERY_S = 0.2          # between two frames that are shown, or answered
+_GRACE_S = 1.0          # for what is being done when it ends
 _HELD_S = 2.5           # a button of which nothing is heard for so long is let go: its page may be gone
 
 
@@ -106,11 +107,12 @@ class Lessons:
         self._order(lambda teacher: self._write(teacher, path))
 
     def close(self) -> None:
-        """May be called twice.  A model that is just being written is waited for."""
+        """May be called twice.  Saving that takes longer than a second is given up: the file comes whole or not."""
         self._over.set()
         self._wake.set()
-        if self._thread is not None:
-            self._thread.join()
+        thread = self._thread
+        if thread is not None:
+            thread.join(_GRACE_S)
 
     # ---- the thread
 
@@ -139,7 +141,7 @@ class Lessons:
         try:
             self._set(at_work="opening the network that learns")
             with self._teacher() as teacher:
-                self._set(at_work="", base=teacher.base.name)
+                self._set(at_work="", base=Path(teacher.base.name).name)
                 while not self._over.is_set():
                     self._turn(teacher)
         except CoralClassifyError as exc:

@@ -82,12 +82,14 @@ class Scene:
         with self._lock:
             result, seen = self._result, self._seen[-1] if self._seen else None
             rate = self._rate()
-            record: Dict[str, Any] = {
+            last = self._lately[-1] if self._lately else None
+            counts: Dict[str, Any] = {
                 "answered": self.number, "skipped": self._skipped, "failed": self._failed, "faults": self._faults,
-                "per_s": round(rate, 1), "running_s": int(time.monotonic() - self._began),
-                "held": {"label": seen.label, "since": seen.at} if seen is not None else None}
-        if result is not None:
-            record.update(result.to_dict(), ago_ms=self._ago_ms())
+                "per_s": round(rate, 1), "held": {"label": seen.label, "since": seen.at} if seen is not None else None}
+        record = result.to_dict() if result is not None else {}
+        record.update(counts)       # "skipped" is that of all results
+        if last is not None:
+            record["ago_ms"] = round((time.monotonic() - last) * 1e3)
         return record
 
     def hour(self) -> Dict[str, Any]:
@@ -103,13 +105,6 @@ class Scene:
     def _rate(self) -> float:
         """Results a second, lately; in the lock."""
         now = time.monotonic()
-        while self._lately and now - self._lately[0] > _RATE_S:
-            self._lately.popleft()
+        lately = sum(now - at <= _RATE_S for at in self._lately)
         span = min(_RATE_S, now - self._began)
-        return len(self._lately) / span if span > 0 else 0.0
-
-    def _ago_ms(self) -> float:
-        """Since the newest result."""
-        with self._lock:
-            last = self._lately[-1] if self._lately else self._began
-        return round((time.monotonic() - last) * 1e3)
+        return lately / span if span > 0 else 0.0

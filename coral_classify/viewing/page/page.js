@@ -3,7 +3,7 @@
 
 const $ = (id) => document.getElementById(id);
 const page = Array.from(crypto.getRandomValues(new Uint8Array(12)), (n) => n.toString(16)).join("");
-const HOUR = 3600;
+let span = 600;             // seconds that the strip shows
 let hour = { seen: [], told: [] };
 let names = [];             // classes that were added here, and those that the server knows
 let clock = 0;              // the server's clock minus ours, in seconds
@@ -120,20 +120,26 @@ function warm(row, degrees) {
 
 // ---- the last hour
 
+const colours = new Map();
 function colour(label) {
   if (!label) return "transparent";
-  let hash = 7;
-  for (const letter of label) hash = (hash * 31 + letter.codePointAt(0)) % 3600;
-  return "hsl(" + (hash * 137.5) % 360 + " 62% 52%)";
+  if (!colours.has(label)) {      // the golden angle: neighbours in time are far apart in colour
+    const n = colours.size;
+    colours.set(label, "hsl(" + (10 + n * 137.5) % 360 + " 60% " + [52, 40, 64][Math.floor(n / 8) % 3] + "%)");
+  }
+  return colours.get(label);
 }
 
 function showHour() {
   const now = Date.now() / 1000 + clock;
   const strip = $("strip");
+  span = hour.seen.length && now - hour.seen[0][0] > 600 ? 3600 : 600;
+  put($("from"), span === 600 ? "10 min ago" : "1 h ago");
+  put($("middle"), span === 600 ? "5 min" : "30 min");
   const shares = new Map();
   const parts = hour.seen.map(([at, label], i) => {
-    const from = Math.max(0, 1 - (now - at) / HOUR);
-    const to = i + 1 < hour.seen.length ? Math.max(0, 1 - (now - hour.seen[i + 1][0]) / HOUR) : 1;
+    const from = Math.max(0, 1 - (now - at) / span);
+    const to = i + 1 < hour.seen.length ? Math.max(0, 1 - (now - hour.seen[i + 1][0]) / span) : 1;
     if (to <= 0) return null;
     shares.set(label, (shares.get(label) || 0) + to - from);
     const part = element("i");
@@ -145,12 +151,12 @@ function showHour() {
   strip.replaceChildren(...parts.filter(Boolean));
   const ranked = [...shares].filter(([label]) => label).sort((a, b) => b[1] - a[1]);
   strip.setAttribute("aria-label", ranked.length === 0 ? "no answer yet" : "mostly " + ranked.slice(0, 5).map(
-    ([label, share]) => label + " " + since(share * HOUR)).join(", "));
+    ([label, share]) => label + " " + since(share * span)).join(", "));
   $("legend").replaceChildren(...ranked.slice(0, 8).map(([label, share]) => {
     const item = element("li");
     const patch = element("i");
     patch.style.background = colour(label);
-    item.append(patch, label + " · " + since(share * HOUR));
+    item.append(patch, label + " · " + since(share * span));
     return item;
   }));
   const lines = hour.seen.map(([at, label, score]) => [at, (label || "no class is likely") + (
@@ -213,7 +219,9 @@ function classButton(name) {
     button.setPointerCapture(event.pointerId);
     hold(button);
   });
-  for (const end of ["pointerup", "pointercancel", "lostpointercapture", "blur"]) button.addEventListener(end, letGo);
+  for (const end of ["pointerup", "pointercancel", "lostpointercapture", "blur"]) {
+    button.addEventListener(end, () => { if (holding && holding.button === button) letGo(); });
+  }
   button.addEventListener("keydown", (event) => {
     if (event.key !== " " && event.key !== "Enter") return;
     event.preventDefault();
