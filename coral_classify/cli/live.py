@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, List, Optional, Union
 
 from .options import add_options, guarded
 from .showing import printable
+from .viewed import add_options as add_page_options
+from .viewed import viewed
 
 if TYPE_CHECKING:
     from ..classifier import Classifier
@@ -51,6 +53,7 @@ def main(argv: List[str]) -> int:
     parser.add_argument("--keep-changed", metavar="FOLDER", help="keep each picture that changed the answer")
     parser.add_argument("--keep-bytes", default="256M", metavar="N",
                         help="for each of these folders; the oldest pictures go first (default: 256M)")
+    add_page_options(parser)
     add_options(parser)
     args = parser.parse_args(argv)
     if args.list:
@@ -86,18 +89,24 @@ def _live(classifier: "Union[Classifier, Pool]", args: argparse.Namespace) -> in
         raise UsageError("--every must be at least 0 and --stall positive, got %g and %g" % (args.every, args.stall))
     source = camera(args.source, interval_s=args.every or 1.0, stall_s=args.stall)
     out = _Out(args)
-    answers = classifier.watch(
-        source, every_s=args.every if source.moving else 0.0, every_frame=args.every_frame, stall_s=args.stall,
-        steadiness=None if args.no_steady else Steadiness(args.half_life, args.in_a_row), with_frames=out.keeps,
-        top_k=args.top_k, threshold=args.threshold, allow=args.allow, deny=args.deny, region=args.region,
-        rotate=args.rotate)
+    page = viewed(args, source, classifier)
+    answers: Any = iter(())
     try:
+        answers = classifier.watch(
+            source, every_s=args.every if source.moving else 0.0, every_frame=args.every_frame, stall_s=args.stall,
+            steadiness=None if args.no_steady else Steadiness(args.half_life, args.in_a_row),
+            with_frames=out.keeps or page is not None, top_k=args.top_k, threshold=args.threshold, allow=args.allow,
+            deny=args.deny, region=args.region, rotate=args.rotate)
         for result in answers:
             out.tell(result)
+            if page is not None:
+                page.tell(result)
     except KeyboardInterrupt:
         pass    # the way to end it
     finally:
-        answers.close()     # type: ignore[attr-defined]
+        if page is not None:
+            page.close()
+        getattr(answers, "close", int)()
         out.close()
     return 1 if out.failed else 0
 
