@@ -11,7 +11,7 @@ from tflite_writer import colours
 import coral_classify
 from coral_classify import Classifier, Pool, UsageError, doctor, edgetpu, list_devices
 from coral_classify.cameras import Synthetic
-from coral_classify.errors import CameraError, CoralClassifyError, DeviceError, LabelsError, ModelError, ZooError
+from coral_classify.errors import CameraError, DeviceError, LabelsError, ModelError, ZooError
 from coral_classify.zoo import catalogue as zoo
 
 # Errors that are as good as a UsageError: there is no such file, name, class or device.
