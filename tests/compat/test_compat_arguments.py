@@ -148,12 +148,9 @@ TABLE = {
     "classify_with_image": (lambda m, i, v: classification_engine.ClassificationEngine(m).classify_with_image(v), ()),
 
     "old top_k": (lambda m, i, v: classification_engine.ClassificationEngine(m).classify_with_input_tensor(
-                  PIXELS, 0, v),
-                  COUNT),
-
+        PIXELS, 0, v), COUNT),
     "old threshold": (lambda m, i, v: classification_engine.ClassificationEngine(m).classify_with_input_tensor(
-                  PIXELS, v),
-                      NUMBER),
+        PIXELS, v), NUMBER),
     "resampling": (lambda m, i, v: image_processing.resampling_with_original_ratio(Image.new("RGB", (9, 9)), v, 0),
                    {"ints", "set"}),
     "ListEdgeTpuPaths": (lambda m, i, v: old_utils.ListEdgeTpuPaths(v),
