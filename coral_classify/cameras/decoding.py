@@ -76,14 +76,17 @@ def decoded(
                 if over.is_set():
                     return
                 at_s = now if live else float(number / 30.0 if frame.time is None else frame.time)
-                yield Frame(name, now, at_s, functools.partial(frame.to_ndarray, format="rgb24"),
-                            scalable=_Decoded(frame))
+                yield Frame(name, now, at_s, functools.partial(_whole, frame), scalable=_Decoded(frame))
         except Exception as exc:
             if isinstance(exc, EOFError):       # the end of a live stream
                 return
             if timeout is not None and _ran_out(exc):
                 raise CameraError("%s: gave nothing for %g s" % (name, timeout[1])) from exc
             raise CameraError("%s: stopped: %s" % (name, _words(exc))) from exc
+
+
+def _whole(frame: Any) -> Any:
+    return frame.to_ndarray(format="rgb24")
 
 
 class _Decoded(Scalable):
@@ -95,7 +98,7 @@ class _Decoded(Scalable):
 
     def at(self, size: Tuple[int, int]) -> Any:
         if size == self.size:
-            return self._frame.to_ndarray(format="rgb24")
+            return _whole(self._frame)
         return self._frame.reformat(size[0], size[1], "rgb24", interpolation="AREA").to_ndarray()
 
 
