@@ -26,10 +26,15 @@ run: $(VENV)/installed
 	$(if $(MODEL),$(BIN)/coral-classify models pull $(MODEL) $(if $(MODELS),--from $(MODELS)))
 	$(BIN)/coral-classify $(PICTURE) $(if $(MODEL),--model $(MODEL))
 
-test: $(VENV)/tested
-	$(BIN)/python -m pytest -q
+# HEAVY=1: with what takes long to install, too (a browser, a broker, Ray), and no test of these may skip.  Chromium and
+# mosquitto come from the system's packages.
+HEAVY ?=
+TESTED := $(VENV)/tested$(if $(HEAVY),-heavy)
 
-test-environment: $(VENV)/tested
+test: $(TESTED)
+	$(if $(HEAVY),CORAL_CLASSIFY_HEAVY=1) $(BIN)/python -m pytest -q
+
+test-environment: $(TESTED)
 
 # The peers' environments (.venv-bench-*) are made by benchmarks/peers.py, with whatever Pythons are here.
 bench: $(VENV)/installed
@@ -68,7 +73,11 @@ $(VENV)/installed: $(VENV)/bin/python setup.py $(SOURCES)
 	touch $@
 
 $(VENV)/tested: $(VENV)/installed
-	$(BIN)/python -m pip install -q '.[test$(if $(filter .venv-3.11 .venv-3.13,$(VENV)),$(comma)camera)]'
+	$(BIN)/python -m pip install -q '.[test,serve$(if $(filter .venv-3.11 .venv-3.13,$(VENV)),$(comma)camera)]'
+	touch $@
+
+$(VENV)/tested-heavy: $(VENV)/tested
+	$(BIN)/python -m pip install -q '.[mqtt,ray,test-heavy]'
 	touch $@
 
 $(VENV)/checked: $(VENV)/tested
