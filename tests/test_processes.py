@@ -96,7 +96,8 @@ def test_a_relative_folder_of_the_path_is_the_one_that_it_was(entry, tmp_path):
               "command, environment = another_python('import own_module; print(own_module.word, sys.path)')\n"
               "print(subprocess.check_output(command, env=environment).decode())"
               % (str(REPOSITORY), entry, str(elsewhere)))
-    done = subprocess.run([sys.executable, "-c", script], cwd=str(start), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    done = subprocess.run([sys.executable, "-c", script], cwd=str(start), stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE)
     assert done.stdout.startswith(b"right"), done.stderr.decode()
     assert b"elsewhere" not in done.stdout and b"''" not in done.stdout
 
