@@ -81,8 +81,11 @@ class Steps:
                       None if region is None else check_region(region), 90 * check_rotate(rotate))
 
     def input_tensors(self, count: int) -> "List[np.ndarray[Any, Any]]":
-        """Tensors for :meth:`prepared` to fill; see :meth:`coral_classify.Session.input_tensors`."""
-        return self._session.input_tensors(count)
+        """Tensors for :meth:`prepared` to fill; see :meth:`coral_classify.Session.input_tensors`.
+
+        :param count: up to 65536
+        """
+        return self._session.input_tensors(arguments.whole("count", count, least=0, most=1 << 16))
 
     def prepared(self, image: Picture, wanted: Wanted, into: "Optional[np.ndarray[Any, Any]]" = None) -> Ready:
         """The first step, which needs no device: the input tensor.

@@ -33,6 +33,7 @@ _STALL_S = 0.1      # a picture that takes longer lets further ones pass, …
 _STALL_FACTOR = 16  # … up to so many times the window
 _QUICK_S = 0.002    # a source that gives its pictures faster is read ahead of finished results
 _MOST_DECODERS = 1024       # threads; the system refuses more at some point
+_MOST_AHEAD = 1 << 14       # pictures; more give nothing
 _MOST_BYTES = 1 << 40
 _GRACE_S = 0.5      # for what is in progress when the stream is closed
 
@@ -59,7 +60,7 @@ def stream(
     decoders = None if decoders is None else arguments.whole("decoders", decoders, least=1, most=_MOST_DECODERS)
     max_bytes = arguments.whole("max_bytes", max_bytes, least=1, most=_MOST_BYTES)
     spec = classifiers[0].input
-    ahead = max(1, min(ahead, max_bytes // (spec.dtype.itemsize * int(np.prod(spec.shape)))))
+    ahead = max(1, min(ahead, _MOST_AHEAD, max_bytes // (spec.dtype.itemsize * int(np.prod(spec.shape)))))
     decoders = min(ahead, decoders or usable_cores())
     return _Stream(classifiers, pictures, wanted, ahead, decoders, max_bytes, stand_in).results()
 
