@@ -11,10 +11,12 @@ import time
 from typing import TYPE_CHECKING, Any, List, Optional, Union
 
 from .options import add_options, guarded
+from .reporting import add_reporting, reporter
 from .showing import printable
 
 if TYPE_CHECKING:
     from ..classifier import Classifier
+    from ..events import Event
     from ..pool import Pool
     from ..types import Result
 
@@ -51,6 +53,7 @@ def main(argv: List[str]) -> int:
     parser.add_argument("--keep-changed", metavar="FOLDER", help="keep each picture that changed the answer")
     parser.add_argument("--keep-bytes", default="256M", metavar="N",
                         help="for each of these folders; the oldest pictures go first (default: 256M)")
+    add_reporting(parser)
     add_options(parser)
     args = parser.parse_args(argv)
     if args.list:
@@ -85,12 +88,12 @@ def _live(classifier: "Union[Classifier, Pool]", args: argparse.Namespace) -> in
     if not (0 <= args.every < float("inf") and 0 < args.stall < float("inf")):
         raise UsageError("--every must be at least 0 and --stall positive, got %g and %g" % (args.every, args.stall))
     source = camera(args.source, interval_s=args.every or 1.0, stall_s=args.stall)
-    out = _Out(args)
+    out = _Out(args, classifier.model)
     answers = classifier.watch(
         source, every_s=args.every if source.moving else 0.0, every_frame=args.every_frame, stall_s=args.stall,
         steadiness=None if args.no_steady else Steadiness(args.half_life, args.in_a_row), with_frames=out.keeps,
-        top_k=args.top_k, threshold=args.threshold, allow=args.allow, deny=args.deny, region=args.region,
-        rotate=args.rotate)
+        on_event=out.hear, top_k=args.top_k, threshold=args.threshold, allow=args.allow, deny=args.deny,
+        region=args.region, rotate=args.rotate)
     try:
         for result in answers:
             out.tell(result)
@@ -108,7 +111,7 @@ class _Out:
     :raises UsageError, CoralClassifyError: if something of it cannot be used
     """
 
-    def __init__(self, args: argparse.Namespace) -> None:
+    def __init__(self, args: argparse.Namespace, model: str) -> None:
         from ..errors import UsageError
         from .keeping import Kept, bytes_of
         from .reacting import Command
@@ -134,6 +137,12 @@ class _Out:
         self._devices: List[str] = []
         self._told = ""         # the latest trouble
         self._began = time.monotonic()
+        self._reporter = reporter(args, model)
+
+    def hear(self, event: "Event") -> None:
+        """Of the camera."""
+        if self._reporter is not None:
+            self._reporter.camera(is_there=event.kind != "lost")
 
     def tell(self, result: "Result") -> None:
         at = time.time() - (result.frame_age_ms or 0) / 1e3     # when the picture was taken
@@ -145,6 +154,8 @@ class _Out:
             self._devices.append(result.device)
         if self._lines is not None:
             self._lines.write(self._record(result, at))
+        if self._reporter is not None:
+            self._reporter.show(result, at)
         if result.error is not None:
             self.failed += 1
             self._say(result.error)
@@ -193,6 +204,8 @@ class _Out:
     def close(self) -> None:
         if self._command is not None:
             self._command.close()
+        if self._reporter is not None:
+            self._reporter.close()
         if self._lines is not None:
             self._lines.close()
         seconds = max(1e-9, time.monotonic() - self._began)
