@@ -84,9 +84,12 @@ setup(
         "serve": ["starlette>=0.29", "uvicorn>=0.22", "python-multipart", "prometheus-client"],
         # Home Assistant and others hear of a camera; pure Python.
         "mqtt": ["paho-mqtt>=1.6"],
+        # A cluster; its wheels begin with Python 3.9 at the time of writing.
+        "ray": ["ray[data]"],
         "test": ["pytest>=7", "hypothesis>=6", "setuptools"],
         # What one Python's tests use for real: a browser's driver, a protocol's client, a fuzzer, a cluster.
-        "test-heavy": ["playwright", "schemathesis", "tritonclient[http]", "paho-mqtt>=1.6"],
+        "test-heavy": ["playwright", "schemathesis", "tritonclient[http]", "paho-mqtt>=1.6",
+                       "ray[data]"],
         "docs": ["mkdocs>=1.6", "mkdocs-material>=9.6", "mkdocstrings[python]>=0.30", "ruff"],
     },
     entry_points={"console_scripts": ["coral-classify=coral_classify.__main__:main"]},
