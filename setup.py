@@ -84,7 +84,7 @@ setup(
         "serve": ["starlette>=0.29", "uvicorn>=0.22", "python-multipart", "prometheus-client"],
         # Home Assistant and others hear of a camera; pure Python.
         "mqtt": ["paho-mqtt>=1.6"],
-        # A cluster; its wheels begin with Python 3.9 at the time of writing.
+        # A cluster; Ray has wheels for recent Pythons on 64-bit machines.
         "ray": ["ray[data]"],
         "test": ["pytest>=7", "hypothesis>=6", "setuptools"],
         # What one Python's tests use for real: a browser's driver, a protocol's client, a fuzzer, a cluster.

@@ -108,7 +108,7 @@ def test_mistakes_are_told_at_once(model, any_engine, actor):
 def cluster():
     """Ray on this machine, and the mark of all its processes.
 
-    It is told of four CPUs, whatever there are: two actors of one each leave none of two for reading, and wait for ever.
+    It is told of four CPUs, whatever there are: of two, two actors leave none for reading, and all wait for ever.
     """
     ray = heavy("ray")
     heavy("ray.data")
@@ -183,18 +183,14 @@ def test_killed_workers_cost_no_row_and_add_none(cluster, folder, model, any_eng
 
     reached, killed = threading.Event(), threading.Event()
     with open_session(read_model(model)) as session, Server(session) as board:
-        def held(handler):      # the network's twentieth run waits until its worker has been shot
-            runs = sum(method == "POST" for method, _ in board.requests)
-            if runs >= 20:
+        right = board.inferred
+
+        def held(handler, body):        # from the network's twentieth run on, until its worker has been shot
+            if len(board.requests) >= 22 and not killed.is_set():
                 reached.set()
                 killed.wait(120)
-                board.answer = None
-            handler.close_connection = True     # asked again on another connection
-        board.answer = held
-        # Until then it answers as it should.
-        right, board.inferred = board.inferred, lambda handler, body: (
-            held(handler) if not killed.is_set() and len(board.requests) >= 20 else None,
-            setattr(board, "answer", None), right(handler, body))
+            right(handler, body)
+        board.inferred = held
         pictures = ray.data.read_binary_files(str(folder), include_paths=True)
         answers = pictures.map_batches(RayClassifier, fn_constructor_args=[str(model)], fn_constructor_kwargs={
             "device": board.url, "deadline_ms": 120000.0}, batch_size=8, concurrency=2)
@@ -204,7 +200,8 @@ def test_killed_workers_cost_no_row_and_add_none(cluster, folder, model, any_eng
         assert reached.wait(120)
         victims = actors_of(cluster)
         assert victims
-        os.kill(victims[0], signal.SIGKILL)
+        for victim in victims:
+            os.kill(victim, signal.SIGKILL)
         killed.set()
         taking.join(240)
         assert not taking.is_alive()
