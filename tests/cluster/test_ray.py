@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from conftest import REPOSITORY, heavy
 from PIL import Image
 from worker_tools import MARK, marked, new_mark
 
-from coral_classify import ModelError, UsageError
+from coral_classify import CoralClassifyError, ModelError, UsageError
 from coral_classify.engine.runtime import open_session
 from coral_classify.modelfiles.modelfile import read_model
 from coral_classify.ray import RayClassifier
@@ -39,7 +40,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def actor(model, any_engine):
-    pytest.importorskip("pyarrow")
+    heavy("pyarrow")
     return RayClassifier(str(model), device="cpu", top_k=2)
 
 
@@ -84,7 +85,7 @@ def test_every_batch_has_the_same_columns_of_the_same_types(actor, folder):
 
 
 def test_columns_may_be_kept(model, any_engine):
-    pytest.importorskip("pyarrow")
+    heavy("pyarrow")
     keeping = RayClassifier(str(model), device="cpu", keep=["id"])
     assert keeping({"bytes": [b"", b""], "id": np.array([3, 4])}).to_pylist()[1]["id"] == 4
     with pytest.raises(UsageError, match="no column id"):
@@ -100,6 +101,12 @@ def test_mistakes_are_told_at_once(model, any_engine, actor):
         RayClassifier(str(model), device="cpu", allow="red")
     with pytest.raises(ModelError):
         RayClassifier("no-such-model")
+
+
+def test_without_ray_one_line_says_what_to_install(model, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(CoralClassifyError, match=r"pip install 'coral_classify\[ray\]'"):
+        RayClassifier(str(model), device="cpu")
 
 
 # ---- a cluster
