@@ -56,20 +56,39 @@ def draw(folder: str, count: int, megapixels: float) -> List[str]:
     return paths
 
 
-def alone(paths: List[str]) -> float:
-    """Pictures a second of one process, two threads that decode and two of the engine."""
+def cpu_of_tree(seen: Dict[int, float]) -> float:
+    """CPU seconds so far of this process and all below it, those that have ended since with what was seen of them."""
+    parents, below = {}, {os.getpid()}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                fields = Path("/proc", entry, "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            parents[int(entry)] = (int(fields[1]), (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"))
+    while True:
+        more = {pid for pid, (parent, _) in parents.items() if parent in below} - below
+        if not more:
+            break
+        below |= more
+    seen.update({pid: parents[pid][1] for pid in below if pid in parents})
+    return sum(seen.values())
+
+
+def alone(paths: List[str]) -> Tuple[float, float]:
+    """Pictures a second of one process, two threads that decode and two of the engine; CPU ms a picture."""
     with Classifier(device="cpu", threads=2) as classifier:
         for _ in classifier.stream(paths[:BATCH], decoders=2):
             pass
-        began = time.perf_counter()
+        began, busy = time.perf_counter(), time.process_time()
         errors = [result.error for result in classifier.stream(paths, decoders=2)]
-        took = time.perf_counter() - began
+        took, busy = time.perf_counter() - began, time.process_time() - busy
     assert len(errors) == len(paths) and not any(errors)
-    return len(paths) / took
+    return len(paths) / took, 1e3 * busy / len(paths)
 
 
-def through_ray(paths: List[str], contents: bool) -> Tuple[float, float]:
-    """Pictures a second of two actors, and the seconds until both had answered."""
+def through_ray(paths: List[str], contents: bool) -> Tuple[float, float, float]:
+    """Pictures a second of two actors; CPU ms a picture, of all that is Ray's; the seconds until both had answered."""
     import ray
 
     began = time.perf_counter()
@@ -77,19 +96,20 @@ def through_ray(paths: List[str], contents: bool) -> Tuple[float, float]:
         else ray.data.from_items([{"path": path} for path in paths])
     answers = source.map_batches(Signed, fn_constructor_kwargs={"device": "cpu"}, batch_size=BATCH, concurrency=2,
                                  num_cpus=1)
-    workers, seen, counted, since = set(), 0, 0, 0.0
+    workers, seen, counted, since, busy = set(), 0, 0, 0.0, 0.0
+    times: Dict[int, float] = {}
     for batch in answers.iter_batches(batch_size=None, prefetch_batches=0):
         now = time.perf_counter()
         assert not any(batch["error"])
         seen += len(batch["path"])
         if len(workers) < 2:
             workers.update(batch["worker"].tolist())
-            since = now
+            since, busy = now, cpu_of_tree(times)
         else:
             counted += len(batch["path"])
-    took = time.perf_counter() - since
+            last, used = now, cpu_of_tree(times)
     assert seen == len(paths) and len(workers) == 2, (seen, workers)
-    return counted / took, since - began
+    return counted / (last - since), 1e3 * (used - busy) / counted, since - began
 
 
 def main() -> None:
@@ -104,24 +124,23 @@ def main() -> None:
 
     ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, object_store_memory=200 << 20)
     ray.data.DataContext.get_current().enable_progress_bars = False
-    told: Dict[str, List[float]] = {"process": [], "ray": [], "start_s": []}
+    told: Dict[str, List[Tuple[float, ...]]] = {"process": [], "ray": []}
     with tempfile.TemporaryDirectory() as folder:
         paths = draw(folder, args.pictures, args.megapixels)
         for number in range(args.rounds):
             for name in ("process", "ray") if number % 2 else ("ray", "process"):
-                if name == "process":
-                    told["process"].append(alone(paths))
-                else:
-                    rate, start_s = through_ray(paths, args.bytes)
-                    told["ray"].append(rate)
-                    told["start_s"].append(start_s)
+                told[name].append(alone(paths) if name == "process" else through_ray(paths, args.bytes))
     ray.shutdown()
-    shares = [mine / its for mine, its in zip(told["ray"], told["process"])]
+    shares = [mine[0] / its[0] for mine, its in zip(told["ray"], told["process"])]
     print(json.dumps({
         "pictures": args.pictures, "megapixels": args.megapixels, "bytes": args.bytes, "cores": os.cpu_count(),
-        "per_s": {name: [round(value, 1) for value in told[name]] for name in ("process", "ray")},
-        "start_s": round(statistics.median(told["start_s"]), 1),
-        "share": [round(value, 3) for value in shares], "median_share": round(statistics.median(shares), 3)}))
+        "per_s": {name: [round(one[0], 1) for one in told[name]] for name in told},
+        "cpu_ms": {name: [round(one[1], 2) for one in told[name]] for name in told},
+        "start_s": round(statistics.median(one[2] for one in told["ray"]), 1),
+        "share": [round(value, 3) for value in shares], "median_share": round(statistics.median(shares), 3),
+        # What other programs of the machine do not disturb: how much of both cores' time a picture takes.
+        "share_by_cpu": round(statistics.median(one[1] for one in told["process"])
+                              / statistics.median(one[1] for one in told["ray"]), 3)}))
 
 
 if __name__ == "__main__":

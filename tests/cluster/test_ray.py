@@ -2,8 +2,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -119,11 +121,11 @@ def cluster():
     """
     ray = heavy("ray")
     heavy("ray.data")
-    mark = new_mark()
+    mark, folder = new_mark(), tempfile.mkdtemp(prefix="cc-")       # the path of a socket has 107 bytes at most
     before = dict(os.environ)
     os.environ.update({MARK: mark, "PYTHONPATH": str(REPOSITORY), "RAY_USAGE_STATS_ENABLED": "0"})
     try:
-        ray.init(num_cpus=4, resources={"edgetpu": 1}, include_dashboard=False, log_to_driver=False,
+        ray.init(num_cpus=4, resources={"edgetpu": 1}, include_dashboard=False, log_to_driver=False, _temp_dir=folder,
                  object_store_memory=100 << 20, configure_logging=False)
         ray.data.DataContext.get_current().enable_progress_bars = False
         yield mark
@@ -131,6 +133,7 @@ def cluster():
         ray.shutdown()
         os.environ.clear()
         os.environ.update(before)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def actors_of(mark):
