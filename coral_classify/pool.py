@@ -14,6 +14,7 @@ from .edgetpu import list_devices
 from .engine import usable_cores
 from .errors import CoralClassifyError, DeviceError, UsageError
 from .pictures import Picture
+from .placement import check_device
 from .streaming import stream
 from .types import Result, Session, Wanted
 
@@ -77,8 +78,7 @@ class Pool:
         if not named and not everything:
             raise UsageError("devices must name at least one device, got %r" % (devices,))
         for device in named:
-            if device not in ("auto", "cpu", "shared"):
-                edgetpu.match(device, [])       # before the first one opens
+            check_device(device)        # before the first one opens
         self._classifiers: List[Classifier] = []
         # The others are the way on, not the twin of each; without others the twin is.
         self._others = len(named) > 1

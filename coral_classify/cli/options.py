@@ -25,8 +25,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="download a published model that is not here without asking")
     parser.add_argument("--labels", metavar="FILE", help="class names (default: those in the model file)")
     parser.add_argument("--device", default="auto", metavar="DEVICE",
-                        help="auto, cpu, usb, usb:N, pci, pci:N or :N; all: every Edge TPU; several with commas "
-                        "(default: auto)")
+                        help="auto, cpu, usb, usb:N, pci, pci:N or :N; all: every Edge TPU; http://board:8750: a "
+                        "board on which serve runs; several with commas (default: auto)")
+    parser.add_argument("--board-token-file", metavar="FILE",
+                        help="with the token that boards ask for (or set CORAL_CLASSIFY_TOKEN)")
     parser.add_argument("--wait-for-device", action="store_true",
                         help="with auto: no answer from the CPU while an Edge TPU is still being opened")
     parser.add_argument("--top-k", type=int, default=5, metavar="N", help="how many classes (default: 5)")
@@ -62,6 +64,10 @@ def _numbers(text: str) -> List[float]:
 
 def open_classifier(args: argparse.Namespace) -> "Union[Classifier, Pool]":
     """What the options describe, with its parameters checked."""
+    if args.board_token_file is not None:
+        from ..remote import token_from
+
+        os.environ["CORAL_CLASSIFY_TOKEN"] = token_from(args.board_token_file)
     if args.model is not None and not os.path.exists(args.model):
         _pull_first(args.model, args.yes)
     options: Any = {"labels": args.labels, "engine": args.engine, "threads": args.threads, "mean": args.mean,
