@@ -6,7 +6,7 @@ import os
 import re
 import threading
 import weakref
-from typing import TYPE_CHECKING, Callable, Iterable, Iterator, List, Optional, Sequence, Set, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, List, Optional, Sequence, Set, Tuple, TypeVar, Union
 
 from . import arguments, edgetpu
 from .classifier import Classifier, Number
@@ -15,13 +15,16 @@ from .engine import usable_cores
 from .errors import CoralClassifyError, DeviceError, UsageError
 from .pictures import Picture
 from .streaming import stream
-from .types import Result, Session, Wanted
+from .types import Answer, Result, Session, TensorSpec, Wanted
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from .events import Event
 
 __all__ = ["Pool"]
 
+_Answered = TypeVar("_Answered")
 _PLACE = re.compile(r"(usb|pci):\d+$")
 _log = logging.getLogger("coral_classify")
 
@@ -92,6 +95,7 @@ class Pool:
                 on_device_loss="raise" if self._others else "cpu", on_event=on_event)
 
         self._open = opened
+        self._turn = 0
         self._stand_in: Optional[Classifier] = None     # opened when every device is lost
         self._lock = threading.Lock()
         self._over = threading.Event()
@@ -173,19 +177,8 @@ class Pool:
 
         :raises CoralClassifyError: what ``Classifier.classify`` raises; DeviceError if no device could answer
         """
-        trouble: Optional[DeviceError] = None
-        for classifier in self._classifiers:
-            try:
-                return classifier.classify(image, top_k=top_k, threshold=threshold, allow=allow, deny=deny,
-                                           region=region, rotate=rotate)
-            except DeviceError as exc:
-                trouble = exc
-        assert trouble is not None
-        stand_in = self._cpu_twin() if self._others else None
-        if stand_in is None:
-            raise trouble
-        return stand_in.classify(image, top_k=top_k, threshold=threshold, allow=allow, deny=deny, region=region,
-                                 rotate=rotate)
+        return self._by_any(self._classifiers, lambda one: one.classify(
+            image, top_k=top_k, threshold=threshold, allow=allow, deny=deny, region=region, rotate=rotate))
 
     def stream(
         self,
@@ -209,6 +202,37 @@ class Pool:
         wanted = self.wanted(top_k, threshold, allow, deny, region, rotate)
         return stream(self._classifiers, pictures, wanted, ahead=ahead, decoders=decoders, max_bytes=max_bytes,
                       stand_in=self._cpu_twin if self._others else None)
+
+    def run(self, tensor: "np.ndarray[Any, Any]") -> "Tuple[np.ndarray[Any, Any], Answer]":
+        """The model alone, on the devices in turn; see :meth:`Classifier.run`.
+
+        :raises DeviceError: if no device could answer
+        """
+        self._turn += 1
+        first = self._turn % len(self._classifiers)
+        return self._by_any(self._classifiers[first:] + self._classifiers[:first], lambda one: one.run(tensor))
+
+    def _by_any(self, classifiers: Sequence[Classifier], ask: Callable[[Classifier], _Answered]) -> _Answered:
+        """What the first of them gives that is not lost; the stand-in, if all are."""
+        trouble: Optional[DeviceError] = None
+        for classifier in classifiers:
+            try:
+                return ask(classifier)
+            except DeviceError as exc:
+                trouble = exc
+        assert trouble is not None
+        stand_in = self._cpu_twin() if self._others else None
+        if stand_in is None:
+            raise trouble
+        return ask(stand_in)
+
+    @property
+    def input(self) -> TensorSpec:
+        return self._classifiers[0].input
+
+    @property
+    def output(self) -> TensorSpec:
+        return self._classifiers[0].output
 
     def _cpu_twin(self) -> Optional[Classifier]:
         """What answers while every device is lost; None without a CPU twin of the model."""
