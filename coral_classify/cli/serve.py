@@ -4,7 +4,7 @@ from __future__ import annotations
 import argparse
 import functools
 import sys
-from typing import TYPE_CHECKING, List, Type, Union
+from typing import TYPE_CHECKING, List, Optional, Union
 
 from .options import add_options, guarded
 from .showing import complain, printable
@@ -12,9 +12,13 @@ from .showing import complain, printable
 if TYPE_CHECKING:
     from ..classifier import Classifier
     from ..pool import Pool
-    from ..web import Address, Limits, Server
+    from ..serving import Metrics
+    from ..web import Address, Limits
 
 __all__ = ["main"]
+
+_HELD = 4           # bodies of the greatest length, that all requests together may take
+_GRACE_S = 30.0     # for the requests in hand when it ends
 
 
 def main(argv: List[str]) -> int:
@@ -36,30 +40,33 @@ def main(argv: List[str]) -> int:
     from ..errors import CoralClassifyError
 
     try:
-        from ..web import Limits, Server, address, token_for  # raises if the server's library is not here
+        from ..serving import Metrics  # raises if the libraries are not here
+        from ..web import Limits, address, token_for
 
         where = address(args.listen)
         token = token_for(where, args.token_file)
         limits = Limits(int(arguments.number("--max-body", args.max_body, above=0) * 1e6),
-                            arguments.whole("--max-connections", args.max_connections, least=1))
+                        arguments.whole("--max-connections", args.max_connections, least=1))
         arguments.whole("--max-waiting", args.max_waiting, least=1)
+        metrics = Metrics()
     except CoralClassifyError as exc:
         return complain(exc)
-    return guarded(args, functools.partial(_serve, Server, where, token, limits))
+    return guarded(args, functools.partial(_serve, where, token, limits, metrics), metrics.heard)
 
 
-def _serve(make: "Type[Server]", where: "Address", token: "Union[str, None]", limits: "Limits",
+def _serve(where: "Address", token: Optional[str], limits: "Limits", metrics: "Metrics",
            classifier: "Union[Classifier, Pool]", args: argparse.Namespace) -> int:
-    from ..serving import Desk, name_for, service
-    from ..web import guarded as behind_a_guard
+    from .. import web
+    from ..serving import Desk, Service, name_for
 
-    desk = Desk(classifier, waiting=args.max_waiting, held_bytes=4 * limits.body_bytes, decoders=args.decoders)
+    desk = Desk(classifier, waiting=args.max_waiting, held_bytes=_HELD * limits.body_bytes, decoders=args.decoders)
     try:
         name = name_for(args.model or classifier.model)
-        app = behind_a_guard(service(desk, name), address=where, token=token, limits=limits)
-        server = make(app, where, limits, grace_s=30)
-        server.run(lambda url: print("serving %s on %s at %s" % (name, classifier.device, printable(url)),
-                                     file=sys.stderr, flush=True))
+        app = Service(desk, name, metrics, token is not None).application(
+            functools.partial(web.guarded, address=where, token=token, limits=limits))
+        web.Server(app, where, limits, grace_s=_GRACE_S).run(
+            lambda url: print("serving %s on %s at %s" % (name, classifier.device, printable(url)), file=sys.stderr,
+                              flush=True))
     finally:
         desk.close()
     return 0

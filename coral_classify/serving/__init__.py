@@ -2,7 +2,7 @@
 
 Knows requests, their parameters and their answers, and how many of them may wait for the devices.  Knows nothing of how
 a model is opened; where it listens, who may come in and how long a body may be is the room ``web``'s.
-May use: doors, errors, arguments, types, web, pictures, streaming, classifier, pool.
+May use: doors, errors, arguments, events, types, web, pictures, streaming, classifier, pool.
 """
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 from ..doors import on_first_use
 
 if TYPE_CHECKING:
-    from .application import name_for, service
+    from .application import Service, name_for
     from .desk import Desk
+    from .metrics import Metrics
 
-__all__ = ["Desk", "name_for", "service"]
+__all__ = ["Desk", "Metrics", "Service", "name_for"]
 
-__getattr__ = on_first_use(__name__, {"Desk": "desk", "name_for": "application", "service": "application"})
+__getattr__ = on_first_use(__name__, {"Desk": "desk", "Metrics": "metrics", "Service": "application",
+                                      "name_for": "application"})

@@ -53,7 +53,7 @@ class Desk:
         self._most_bytes = arguments.whole("held_bytes", held_bytes, least=1)
         self._futures: "Set[asyncio.Future[_Told]]" = set()
         self._loop: Optional[asyncio.AbstractEventLoop] = None
-        self._asked: "queue.Queue[Optional[Asked]]" = queue.Queue()
+        self._asked: "queue.Queue[Optional[Tuple[Asked, asyncio.Future[_Told]]]]" = queue.Queue()
         self._over = threading.Event()
         self._decoders = decoders
         self._runners = ThreadPoolExecutor(_SLOTS * len(classifier.device.split(",")), "coral-classify-tensors")
@@ -92,7 +92,7 @@ class Desk:
             self._later(functools.partial(_settle, future, (result, failure)))
         self._futures.add(future)
         try:
-            self._asked.put(Asked(picture, wanted, tell))
+            self._asked.put((Asked(picture, wanted, tell), future))
             return await future
         finally:
             self._futures.discard(future)
@@ -132,7 +132,8 @@ class Desk:
                 continue
             if asked is None:
                 return
-            yield asked
+            if not asked[1].done():     # somebody still waits for it
+                yield asked[0]
 
     def _later(self, call: Callable[[], None]) -> None:
         loop = self._loop

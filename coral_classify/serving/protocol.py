@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import functools
 import json
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 
 from .. import __version__
-from ..errors import CoralClassifyError, UsageError
+from ..errors import CoralClassifyError, EngineError, UsageError
+from ..types import Answer
 from ..web import Refused
 from . import tensors
 from .sentences import refused, without_paths
@@ -34,11 +35,13 @@ class Protocol:
     """The handlers of the protocol's requests.
 
     :param name: of the model
+    :param tell: is called with whoever gave an output
     """
 
-    def __init__(self, desk: "Desk", name: str) -> None:
+    def __init__(self, desk: "Desk", name: str, tell: Callable[[Answer], None]) -> None:
         self._desk = desk
         self._name = name
+        self._tell = tell
         self._input, self._output = desk.classifier.input, desk.classifier.output
 
     # ---- handlers
@@ -105,12 +108,16 @@ class Protocol:
                 raise UsageError("id must be a text, got %s" % tensors.short(asked["id"]))
             answer["id"] = asked["id"]
         output, by = self._desk.classifier.run(tensor)
+        self._tell(by)
         answer["parameters"] = {"device": by.device, "recovered": by.recovered}
         if by.reason is not None:
             answer["parameters"]["device_reason"] = without_paths(by.reason)
         record, contents = tensors.written(output, self._output, OUTPUT, as_binary)
         answer["outputs"] = [record]
-        text = json.dumps(answer).encode("ascii")
+        try:
+            text = json.dumps(answer, allow_nan=False).encode("ascii")
+        except ValueError:
+            raise EngineError("the model gave a number that JSON does not have; ask for the output as bytes") from None
         return (b"".join([text] + contents), len(text)) if contents else (text, None)
 
     def _parts(self, body: bytes, header: Optional[str]) -> Tuple[Dict[str, Any], memoryview]:

@@ -25,8 +25,11 @@ def without_paths(text: str) -> str:
 
 def record_of(result: Result) -> Dict[str, Any]:
     """What ``--json`` prints of it, without the folders of this machine."""
-    return dict(result.to_dict(), model=os.path.basename(result.model),
-                device_reason=without_paths(result.device_reason))
+    record = dict(result.to_dict(), model=os.path.basename(result.model),
+                  device_reason=without_paths(result.device_reason))
+    if result.error is not None:
+        record["error"] = without_paths(result.error)
+    return record
 
 
 def refused(exc: CoralClassifyError) -> Refused:

@@ -2,10 +2,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import json
 
-from coral_classify.serving import Desk, service
+from coral_classify.serving import Desk, Metrics, Service
 from coral_classify.web import Limits, Server, address, guarded
 
 NAME = "colours"
@@ -16,7 +17,9 @@ def serving(classifier, token=None, limits=Limits(), listen="127.0.0.1:0", **opt
     """The port of a server that runs until the end of the block."""
     where = address(listen)
     desk = Desk(classifier, **options)
-    server = Server(guarded(service(desk, NAME), address=where, token=token, limits=limits), where, limits)
+    service = Service(desk, NAME, Metrics(), token is not None)
+    server = Server(service.application(functools.partial(guarded, address=where, token=token, limits=limits)), where,
+                    limits)
     server.start()
     try:
         yield server.port
