@@ -169,7 +169,7 @@ class _Deadline:
 
         :raises Refused: 408, if it does not come in time
         """
-        too_late = Refused(408, "the request did not arrive within %g s" % self._seconds)
+        too_late = Refused(408, "the request did not arrive within %g s" % self._seconds, {"Connection": "close"})
         if self._passed:
             raise too_late
         if self._timer is None:
