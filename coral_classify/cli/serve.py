@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import logging
 import sys
 from typing import TYPE_CHECKING, List, Optional, Union
 
@@ -59,10 +60,13 @@ def _serve(where: "Address", token: Optional[str], limits: "Limits", metrics: "M
     from .. import web
     from ..serving import Desk, Service, name_for
 
+    # What is wrong with a request is told to its client.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     desk = Desk(classifier, waiting=args.max_waiting, held_bytes=_HELD * limits.body_bytes, decoders=args.decoders)
     try:
         name = name_for(args.model or classifier.model)
-        app = Service(desk, name, metrics, token is not None).application(
+        wishes = {wish: getattr(args, wish) for wish in ("top_k", "threshold", "allow", "deny", "region", "rotate")}
+        app = Service(desk, name, metrics, token=token is not None, wishes=wishes).application(
             functools.partial(web.guarded, address=where, token=token, limits=limits))
         web.Server(app, where, limits, grace_s=_GRACE_S).run(
             lambda url: print("serving %s on %s at %s" % (name, classifier.device, printable(url)), file=sys.stderr,

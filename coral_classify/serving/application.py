@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, NamedTuple, Optional
 
 from ..errors import CoralClassifyError
 from ..web import site, statics
@@ -41,13 +41,15 @@ class Service:
 
     :param name: what the Open Inference Protocol calls the model
     :param token: whether one is needed
+    :param wishes: parameters of ``classify`` for requests that have none of their own
     """
 
-    def __init__(self, desk: "Desk", name: str, metrics: "Metrics", token: bool = False) -> None:
+    def __init__(self, desk: "Desk", name: str, metrics: "Metrics", *, token: bool = False,
+                 wishes: Optional[Mapping[str, Any]] = None) -> None:
         self._desk = desk
         self._metrics = metrics
         metrics.look_at(desk, name)
-        self._ways = self._all_ways(Pictures(desk, metrics.answered), Protocol(desk, name, metrics.ran))
+        self._ways = self._all_ways(Pictures(desk, metrics.answered, wishes or {}), Protocol(desk, name, metrics.ran))
         self._description = description.document(
             [(way.method, way.path, way.operation) for way in self._ways], name, VERSION, token)
         self._name = name

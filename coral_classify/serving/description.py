@@ -80,15 +80,16 @@ CLASSIFY = _operation(
     "classify", "Classify a picture, or several as a form",
     _json({"oneOf": [_ref("Result"), {"type": "array", "items": _ref("Result")}]}), (400, 413, 422),
     description="A body of any type but multipart/form-data is one picture, and its record is the answer. The files of "
-    "a form are answered with a list of records, in which error says what is wrong with a picture.",
+    "a form are answered with a list of records, in which error says what is wrong with a picture. For what the query "
+    "leaves out, the server's own options hold.",
     parameters=[
-        _query("top_k", "how many classes at most", {"type": "integer", "minimum": 1, "default": 5}),
+        _query("top_k", "how many classes at most", {"type": "integer", "minimum": 1}),
         _query("threshold", "leave out classes with a lower score", {"type": "number"}),
         dict(_query("allow", "labels or class ids to consider", _NAMES), style="form", explode=True),
         dict(_query("deny", "labels or class ids to leave out", _NAMES), style="form", explode=True),
         _query("region", "x,y,w,h of the picture, in pixels or fractions", {
             "type": "string", "pattern": r"^[0-9.]+,[0-9.]+,[0-9.]+,[0-9.]+$", "example": "0.1,0.1,0.5,0.5"}),
-        _query("rotate", "degrees clockwise", {"type": "integer", "multipleOf": 90, "default": 0})],
+        _query("rotate", "degrees clockwise", {"type": "integer", "multipleOf": 90})],
     requestBody={"required": True, "content": {
         "application/octet-stream": {"schema": _BYTES},
         "multipart/form-data": {"schema": _record(picture={

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING, Any, Awaitable, Callable, Dict, List, Optional, Tuple, TypeVar
+from typing import TYPE_CHECKING, Any, Awaitable, Callable, Dict, List, Mapping, Optional, Tuple, TypeVar
 
 from ..errors import CoralClassifyError, DeviceError, SessionClosed
 from ..types import Result
@@ -27,17 +27,20 @@ class Pictures:
     """The handler.
 
     :param tell: is called with each result
+    :param wishes: parameters of ``classify`` for requests that have none of their own
     """
 
-    def __init__(self, desk: "Desk", tell: Callable[[Result], None]) -> None:
+    def __init__(self, desk: "Desk", tell: Callable[[Result], None], wishes: Mapping[str, Any]) -> None:
         self._desk = desk
         self._tell = tell
+        self._wishes = wishes
 
     async def classify(self, request: "Request") -> "Response":
         from starlette.responses import Response
 
         try:
-            wanted = self._desk.classifier.wanted(**queries.parameters(request.query_params.multi_items()))
+            asked = queries.parameters(request.query_params.multi_items())
+            wanted = self._desk.classifier.wanted(**dict(self._wishes, **asked))
             between = forms.boundary(request.headers.get("content-type", ""))
             with self._desk.place() as place:
                 pictures: List[Any] = [await place.body(request)]

@@ -13,11 +13,11 @@ NAME = "colours"
 
 
 @contextlib.contextmanager
-def serving(classifier, token=None, limits=Limits(), listen="127.0.0.1:0", **options):   # noqa: B008
+def serving(classifier, token=None, limits=Limits(), wishes=None, **options):   # noqa: B008
     """The port of a server that runs until the end of the block."""
-    where = address(listen)
+    where = address("127.0.0.1:0")
     desk = Desk(classifier, **options)
-    service = Service(desk, NAME, Metrics(), token is not None)
+    service = Service(desk, NAME, Metrics(), token=token is not None, wishes=wishes)
     server = Server(service.application(functools.partial(guarded, address=where, token=token, limits=limits)), where,
                     limits)
     server.start()

@@ -100,6 +100,13 @@ def test_parameters_stand_in_the_query(port, query, expected):
     assert (status, labels(answer)) == (200, expected)
 
 
+def test_what_the_query_leaves_out_is_as_the_server_was_told():
+    with colours() as classifier, serving(classifier, wishes={"top_k": 1, "deny": ["green"]}) as port:
+        assert labels(ask(port, "POST", "/v1/classify", png())[1]) == ["blue"]
+        assert labels(ask(port, "POST", "/v1/classify?top_k=2", png())[1]) == ["blue", "red"]
+        assert labels(ask(port, "POST", "/v1/classify?deny=blue", png())[1]) == ["green"]
+
+
 @pytest.mark.parametrize("query, says", [
     ("top_k=0", "top_k must be at least 1"), ("top_k=x", "top_k must be a whole number, got 'x'"), ("top_k=", "top_k"),
     ("top_k=1.5", "whole number"), ("top_k=%EF%BC%93", "whole number"), ("top_k=" + "9" * 30, "whole number"),
