@@ -23,7 +23,7 @@ from ..pictures import (
     prepare,
     view_of,
 )
-from ..types import Inferred, Prediction, Preprocessing, Ready, Result, Session, TensorSpec, Wanted
+from ..types import Answer, Inferred, Prediction, Preprocessing, Ready, Result, Session, TensorSpec, Wanted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,6 +79,15 @@ class Steps:
                       among(None if allow is None else arguments.classes("allow", allow),
                             None if deny is None else arguments.classes("deny", deny), self.labels, classes),
                       None if region is None else check_region(region), 90 * check_rotate(rotate))
+
+    def run(self, tensor: "np.ndarray[Any, Any]") -> "Tuple[np.ndarray[Any, Any], Answer]":
+        """The model alone: a raw input tensor, and the raw output with whoever gave it.
+
+        :param tensor: shape and dtype of ``input``
+        :raises ValueError: if they differ
+        :raises EngineError, DeviceError, SessionClosed:
+        """
+        return self._session.run(tensor), self._session.answer
 
     def input_tensors(self, count: int) -> "List[np.ndarray[Any, Any]]":
         """Tensors for :meth:`prepared` to fill; see :meth:`coral_classify.Session.input_tensors`.

@@ -17,9 +17,9 @@ from ..modelfiles import compiled_path, twin_path
 from ..pictures import Picture, name_of
 from ..types import Prediction
 from .base import Base, Features, find_base
-from .choice import NONE, Choice, choose_head
+from .choice import NONE, UNTRIED, Choice, choose_head
 from .collection import Collection
-from .heads import probabilities, unit
+from .heads import cosine, probabilities, unit
 from .taught import put, read_taught, taught_content
 
 __all__ = ["Lesson", "Teacher"]
@@ -187,6 +187,24 @@ class Teacher:
         top_k = arguments.whole("top_k", top_k, least=1)
         scores = probabilities(self.choice.head.logits(unit(self._features.embed(picture).astype(np.float64))))
         names = self._collection.classes + (NONE,)
+        best = sorted(range(len(scores)), key=lambda i: (-scores[i], i))[:top_k]
+        return tuple(Prediction(i, names[i], float(scores[i])) for i in best)
+
+    def glance(self, picture: Picture, *, top_k: int = 5) -> Tuple[Prediction, ...]:
+        """As :meth:`classify`, at once however many pictures were shown: which class a picture is most like.
+
+        The cosine head alone, without ``none of these``: nothing is held out and nothing chosen.
+
+        :raises UsageError: if nothing was shown
+        :raises ImageError: if the picture cannot be read
+        """
+        stored, numbers = self._collection.pictures()
+        if not len(stored):
+            raise UsageError("no picture was shown yet; show some of each class first")
+        names = self._collection.classes
+        logits = cosine(unit(self._real(stored).astype(np.float64)), numbers, len(names)).logits(
+            unit(self._features.embed(picture).astype(np.float64)))
+        scores = probabilities(UNTRIED * logits)
         best = sorted(range(len(scores)), key=lambda i: (-scores[i], i))[:top_k]
         return tuple(Prediction(i, names[i], float(scores[i])) for i in best)
 

@@ -7,7 +7,6 @@ are the keepers' business (:mod:`.keeper`), the pauses those of :mod:`.health`, 
 from __future__ import annotations
 
 import functools
-import logging
 import threading
 import time
 import weakref
@@ -19,13 +18,13 @@ from ..edgetpu import is_listed as driver_lists
 from ..errors import CoralClassifyError, DeviceError, EngineError, SessionClosed
 from ..events import Event, Teller
 from ..processes import interpreter
-from ..types import Answer, Session, TensorSpec
+from ..types import Answer, Session
 from .childprocess import Child, ChildDied, ChildHung, Tensors
 from .health import DeviceHealth
 from .keeper import Keeper
 from .limits import Limits
 from .policy import accusation, check_fit, check_policy, final, why_twin
-from .tensors import shared_sets
+from .tensors import shared_if_possible
 from .twin import Twin, health_on_cpu
 
 __all__ = ["SupervisedSession", "Event", "Limits"]
@@ -35,8 +34,6 @@ _GRACE_S = 1.0  # for a run in progress when the session is closed
 _TRIES = 3  # per picture: one that kills three workers in a row is given up
 
 Answered = TypeVar("Answered")
-
-_logger = logging.getLogger("coral_classify.supervised")
 
 
 class SupervisedSession(Session):
@@ -54,6 +51,8 @@ class SupervisedSession(Session):
     :param limits: deadlines in detail; wins over *deadline_ms*
     :param health: pauses between attempts
     :param factory: ``"module:function"`` called with the description in the worker; a seam for tests
+    :param thread_factory: another one for the device, called in a thread of this process: for a session that waits for
+        others and cannot crash.  The twin has its worker all the same
     :param grace_s: with a twin and ``"cpu"``: how long the first opening may keep the caller waiting; after that, and
         where the device is refused, the twin answers, and the device takes over once it is open.  None: wait for the
         end of the first opening, and raise what it raised
@@ -75,6 +74,7 @@ class SupervisedSession(Session):
         limits: Optional[Limits] = None,
         health: Optional[DeviceHealth] = None,
         factory: str = _FACTORY,
+        thread_factory: Optional[str] = None,
         grace_s: Optional[float] = None,
         is_listed: Optional[Callable[[], bool]] = None,
     ) -> None:
@@ -97,7 +97,7 @@ class SupervisedSession(Session):
         health = health or (health_on_cpu() if self._on_cpu else DeviceHealth())
         self._keeper = Keeper(
             device,
-            {"factory": factory, "description": description},
+            {"factory": thread_factory or factory, "description": description, "in_thread": thread_factory is not None},
             health=health,
             limits=limits,
             tell=tell,
@@ -174,10 +174,10 @@ class SupervisedSession(Session):
         return why_twin(keeper.name, keeper.trouble, twin, expected=keeper.losses > 0 or self._grace_s is None)
 
     def input_sets(self, count: int) -> "List[Tensors]":
-        return _shared(self.inputs, count) or super().input_sets(count)
+        return shared_if_possible(self.inputs, count) or super().input_sets(count)
 
     def output_sets(self, count: int) -> "List[Tensors]":
-        return _shared(self.outputs, count) or super().output_sets(count)
+        return shared_if_possible(self.outputs, count) or super().output_sets(count)
 
     def close(self) -> None:
         """As :meth:`Session.close`; but a run in progress is given a second, then its worker is ended."""
@@ -334,15 +334,6 @@ class SupervisedSession(Session):
         for keeper in self._keepers:
             keeper.stop()
         self._finalizer.detach()
-
-
-def _shared(specs: Sequence[TensorSpec], count: int) -> "List[Tensors]":
-    """Sets of tensors in shared memory; none where there is no such memory: they are copied then."""
-    try:
-        return shared_sets(specs, count)
-    except OSError as exc:
-        _logger.debug("no memory for %d shared tensors (%s): they are copied", count, exc)
-        return []
 
 
 def _stop_all(keepers: List[Keeper]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import logging
 import mmap
 import os
 import tempfile
@@ -17,7 +18,10 @@ import numpy as np
 
 from ..types import TensorSpec
 
-__all__ = ["SEALS", "Layout", "Memory", "Place", "SharedTensor", "mapped", "shared_sets", "size_of"]
+__all__ = ["SEALS", "Layout", "Memory", "Place", "SharedTensor", "mapped", "shared_if_possible", "shared_sets",
+           "size_of"]
+
+_logger = logging.getLogger("coral_classify.supervised")
 
 Place = Tuple[int, int, int]  # of a tensor: number of its memory, slot in it, position in the slot's set
 
@@ -99,6 +103,15 @@ def shared_sets(specs: Sequence[TensorSpec], count: int) -> "List[Tuple[np.ndarr
             tensors.append(tensor)
         sets.append(tuple(tensors))
     return sets
+
+
+def shared_if_possible(specs: Sequence[TensorSpec], count: int) -> "List[Tuple[np.ndarray[Any, Any], ...]]":
+    """:func:`shared_sets`; none where there is no such memory: tensors are copied then."""
+    try:
+        return shared_sets(specs, count)
+    except OSError as exc:
+        _logger.debug("no memory for %d shared tensors (%s): they are copied", count, exc)
+        return []
 
 
 def mapped(descriptor: int, layout: Layout) -> "List[Tuple[np.ndarray[Any, Any], ...]]":
