@@ -188,7 +188,8 @@ def test_devices_are_given_back(simulated, pair, any_engine):
 @pytest.mark.parametrize("supervised", [True, False])
 def test_a_classifier_left_in_a_global_does_not_crash_the_exit(simulated, pair, engine, supervised):
     script = ("import sys, numpy as np\nfrom coral_classify import Classifier\n"
-              "kept = Classifier(sys.argv[1], engine=sys.argv[2], supervised=%s, wait_for_device=True)\nsession = kept._session\n"
+              "kept = Classifier(sys.argv[1], engine=sys.argv[2], supervised=%s, wait_for_device=True)\n"
+              "session = kept._session\n"
               "interpreter = getattr(session, '_interpreter', None)\n"
               "print(kept.classify(np.zeros((8, 8, 3), np.uint8)).device)" % supervised)
     places = [str(REPOSITORY)] + [place for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place]
