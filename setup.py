@@ -68,6 +68,8 @@ setup(
     package_dir={"coral_classify.models": "models", "coral_classify.labels": "labels"},
     package_data={
         "coral_classify": ["py.typed"],
+        "coral_classify.viewing": ["page/*"],
+        "coral_classify.serving": ["page/*"],
         "coral_classify.testing": ["*.c"],      # the simulated driver, compiled where it is used
         "coral_classify.models": ["*.json", "*.tflite", "README.md"],
         "coral_classify.labels": ["*.txt", "README.md"],

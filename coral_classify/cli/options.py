@@ -5,13 +5,14 @@ import argparse
 import logging
 import os
 import warnings
-from typing import TYPE_CHECKING, Any, Callable, List, Union
+from typing import TYPE_CHECKING, Any, Callable, List, Optional, Union
 
 from . import interrupts
 from .showing import complain
 
 if TYPE_CHECKING:
     from ..classifier import Classifier
+    from ..events import Event
     from ..pool import Pool
 
 __all__ = ["add_options", "guarded", "open_classifier"]
@@ -62,7 +63,8 @@ def _numbers(text: str) -> List[float]:
         raise argparse.ArgumentTypeError("%r is not a list of numbers like 0.1,0.1,0.5,0.5" % text) from None
 
 
-def open_classifier(args: argparse.Namespace) -> "Union[Classifier, Pool]":
+def open_classifier(args: argparse.Namespace,
+                    on_event: "Optional[Callable[[Event], None]]" = None) -> "Union[Classifier, Pool]":
     """What the options describe, with its parameters checked."""
     if args.board_token_file is not None:
         from ..remote import token_from
@@ -72,7 +74,7 @@ def open_classifier(args: argparse.Namespace) -> "Union[Classifier, Pool]":
         _pull_first(args.model, args.yes)
     options: Any = {"labels": args.labels, "engine": args.engine, "threads": args.threads, "mean": args.mean,
                     "std": args.std, "fit": args.fit, "max_pixels": args.max_pixels,
-                    "performance": args.performance}
+                    "performance": args.performance, "on_event": on_event}
     opened: "Union[Classifier, Pool]"
     if args.device == "all" or "," in args.device:
         from ..pool import Pool
@@ -100,7 +102,8 @@ def _pull_first(name: str, yes: bool) -> None:
         zoo.pull(name, None, progress)
 
 
-def guarded(args: argparse.Namespace, work: "Callable[[Union[Classifier, Pool], argparse.Namespace], int]") -> int:
+def guarded(args: argparse.Namespace, work: "Callable[[Union[Classifier, Pool], argparse.Namespace], int]",
+            on_event: "Optional[Callable[[Event], None]]" = None) -> int:
     """Open the classifier that the options describe, do the *work*, and turn errors into a line and an exit code."""
     from ..errors import CoralClassifyError, UsageError
 
@@ -116,7 +119,7 @@ def guarded(args: argparse.Namespace, work: "Callable[[Union[Classifier, Pool], 
     try:
         if args.decoders is not None and args.decoders < 1:
             raise UsageError("--decoders must be at least 1, got %d" % args.decoders)
-        with open_classifier(args) as classifier:
+        with open_classifier(args, on_event) as classifier:
             return work(classifier, args)
     except CoralClassifyError as exc:
         return complain(exc)

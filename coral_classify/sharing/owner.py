@@ -15,6 +15,7 @@ import threading
 import time
 from typing import Any, Dict, List, Optional
 
+from .. import arguments
 from ..errors import CoralClassifyError, DeviceError
 from ..supervision import GREETING, VERSION, Guest, greeted, read_line
 from .stock import Loaded, Stock, content_of
@@ -52,7 +53,10 @@ class Owner:
 
     def __init__(self, path: str, stock: Stock, *, group: Optional[int] = None,
                  inherited: Optional[socket.socket] = None) -> None:
-        self._path, self._stock = path, stock
+        self._path = os.fspath(arguments.file("path", path, "the path of a socket"))
+        self._stock = arguments.instance("stock", stock, Stock)
+        if group is not None:
+            arguments.whole("group", group, least=0, most=(1 << 32) - 2)
         self._lock = threading.Lock()
         self._clients: List[Client] = []
         self._over = threading.Event()

@@ -14,6 +14,7 @@ import threading
 import time
 from typing import Any, Dict, List, Tuple
 
+from .. import arguments
 from ..edgetpu import listed
 from ..engine import describe
 from ..errors import CoralClassifyError, DeviceError, DeviceLost, ModelError
@@ -46,6 +47,8 @@ class Stock:
     :param most: how many models stay loaded; the one that was not used for longest makes room"""
 
     def __init__(self, device: str = "auto", most: int = 8) -> None:
+        arguments.text("device", device)
+        arguments.whole("most", most, least=1)
         self._devices = (listed() if device == "auto" else []) or [device]
         self._turns = {name: Turns() for name in self._devices}
         self._most = most

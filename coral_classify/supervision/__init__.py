@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from .guest import Guest
     from .health import DeviceHealth
     from .limits import Limits
-    from .owner import GREETING, VERSION, ask_status, greeted, owner_is_there, read_line, socket_path
+    from .owner import GREETING, VERSION, ask_status, greeted, read_line
     from .policy import check_policy, decide
     from .supervised import SupervisedSession
+    from .whereabouts import owner_is_there, socket_path
 
 __all__ = ["GREETING", "VERSION", "DeviceHealth", "Guest", "Limits", "SupervisedSession", "ask_status", "check_policy",
            "decide", "greeted", "owner_is_there", "read_line", "socket_path"]
@@ -26,4 +27,4 @@ __all__ = ["GREETING", "VERSION", "DeviceHealth", "Guest", "Limits", "Supervised
 __getattr__ = on_first_use(__name__, {
     "DeviceHealth": "health", "Limits": "limits", "SupervisedSession": "supervised", "check_policy": "policy",
     "decide": "policy", "Guest": "guest", "GREETING": "owner", "VERSION": "owner", "ask_status": "owner",
-    "greeted": "owner", "owner_is_there": "owner", "read_line": "owner", "socket_path": "owner"})
+    "greeted": "owner", "owner_is_there": "whereabouts", "read_line": "owner", "socket_path": "whereabouts"})
