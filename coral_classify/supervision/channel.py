@@ -54,7 +54,7 @@ OPEN, READY, TAKE, DROP, RUN, DONE, FAILED, CALL, QUIT = range(1, 10)
 _HEADER = struct.Struct("<IIQ")  # kind, length of the payload in bytes, number of the request or memory
 _PLACE = struct.Struct("<QII")  # number of the memory, slot in it, position in the slot's set
 _LONGEST_PAYLOAD = 1 << 24
-_MOST_DESCRIPTORS = 64  # that wait for their frame
+_MOST_DESCRIPTORS = 16  # that wait for their frame
 _CHUNK = 8192  # bytes to receive at a time: a frame with the scores of a thousand classes
 _SPACE = socket.CMSG_SPACE(array.array("i").itemsize) if hasattr(socket, "CMSG_SPACE") else 0
 

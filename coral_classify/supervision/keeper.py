@@ -186,7 +186,8 @@ class Keeper:
         try:
             on_cpu = self._device == "cpu"
             # The driver shares a device within one process only; on the CPU everybody is better off alone.
-            child = Child(dict(self._order, prove=again and not on_cpu), None if on_cpu else self._device)
+            prove = again and not on_cpu and self._limits.prove
+            child = Child(dict(self._order, prove=prove), None if on_cpu else self._device)
         except (OSError, CoralClassifyError) as exc:
             if isinstance(exc, OSError):
                 exc = DeviceError("cannot start a worker process: %s" % exc, cause="no process")

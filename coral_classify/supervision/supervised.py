@@ -7,7 +7,6 @@ are the keepers' business (:mod:`.keeper`), the pauses those of :mod:`.health`, 
 from __future__ import annotations
 
 import functools
-import logging
 import threading
 import time
 import weakref
@@ -19,13 +18,13 @@ from ..edgetpu import is_listed as driver_lists
 from ..errors import CoralClassifyError, DeviceError, EngineError, SessionClosed
 from ..events import Event, Teller
 from ..processes import interpreter
-from ..types import Answer, Session, TensorSpec
+from ..types import Answer, Session
 from .childprocess import Child, ChildDied, ChildHung, Tensors
 from .health import DeviceHealth
 from .keeper import Keeper
 from .limits import Limits
 from .policy import accusation, check_fit, check_policy, final, why_twin
-from .tensors import shared_sets
+from .tensors import shared_if_possible
 from .twin import Twin, health_on_cpu
 
 __all__ = ["SupervisedSession", "Event", "Limits"]
@@ -35,8 +34,6 @@ _GRACE_S = 1.0  # for a run in progress when the session is closed
 _TRIES = 3  # per picture: one that kills three workers in a row is given up
 
 Answered = TypeVar("Answered")
-
-_logger = logging.getLogger("coral_classify.supervised")
 
 
 class SupervisedSession(Session):
@@ -164,6 +161,10 @@ class SupervisedSession(Session):
         keeper = self._keeper
         return None if keeper.child is not None or keeper.trouble is None else str(keeper.trouble)
 
+    def is_there(self, within_s: float = 0.0) -> bool:
+        """Whether the wanted device is open, waiting for it so long."""
+        return self._keeper.wait_for_child(time.monotonic() + within_s, lambda: self._leaving) is not None
+
     @property
     def reason(self) -> Optional[str]:
         return self._why_twin() if self._keeper.child is None and self._can_fail_over() else None
@@ -174,10 +175,10 @@ class SupervisedSession(Session):
         return why_twin(keeper.name, keeper.trouble, twin, expected=keeper.losses > 0 or self._grace_s is None)
 
     def input_sets(self, count: int) -> "List[Tensors]":
-        return _shared(self.inputs, count) or super().input_sets(count)
+        return shared_if_possible(self.inputs, count) or super().input_sets(count)
 
     def output_sets(self, count: int) -> "List[Tensors]":
-        return _shared(self.outputs, count) or super().output_sets(count)
+        return shared_if_possible(self.outputs, count) or super().output_sets(count)
 
     def close(self) -> None:
         """As :meth:`Session.close`; but a run in progress is given a second, then its worker is ended."""
@@ -334,15 +335,6 @@ class SupervisedSession(Session):
         for keeper in self._keepers:
             keeper.stop()
         self._finalizer.detach()
-
-
-def _shared(specs: Sequence[TensorSpec], count: int) -> "List[Tensors]":
-    """Sets of tensors in shared memory; none where there is no such memory: they are copied then."""
-    try:
-        return shared_sets(specs, count)
-    except OSError as exc:
-        _logger.debug("no memory for %d shared tensors (%s): they are copied", count, exc)
-        return []
 
 
 def _stop_all(keepers: List[Keeper]) -> None:

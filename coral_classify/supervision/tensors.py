@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import logging
 import mmap
 import os
 import tempfile
@@ -17,7 +18,8 @@ import numpy as np
 
 from ..types import TensorSpec
 
-__all__ = ["SEALS", "Layout", "Memory", "Place", "SharedTensor", "mapped", "shared_sets", "size_of"]
+__all__ = ["SEALS", "Layout", "Memory", "Place", "SharedTensor", "mapped", "shared_if_possible", "shared_sets",
+           "size_of"]
 
 Place = Tuple[int, int, int]  # of a tensor: number of its memory, slot in it, position in the slot's set
 
@@ -25,6 +27,7 @@ SEALS = 1 | 2 | 4  # F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW (linux/fcntl.h)
 _F_ADD_SEALS = 1033
 _MFD_CLOEXEC, _MFD_ALLOW_SEALING = 1, 2  # linux/memfd.h
 _ALIGNMENT = 64  # bytes: no two tensors share a cache line
+_logger = logging.getLogger("coral_classify.supervised")
 _numbers = itertools.count(1)
 
 
@@ -99,6 +102,15 @@ def shared_sets(specs: Sequence[TensorSpec], count: int) -> "List[Tuple[np.ndarr
             tensors.append(tensor)
         sets.append(tuple(tensors))
     return sets
+
+
+def shared_if_possible(specs: Sequence[TensorSpec], count: int) -> "List[Tuple[np.ndarray[Any, Any], ...]]":
+    """As :func:`shared_sets`; none where there is no such memory: tensors are copied then."""
+    try:
+        return shared_sets(specs, count)
+    except OSError as exc:
+        _logger.debug("no memory for %d shared tensors (%s): they are copied", count, exc)
+        return []
 
 
 def mapped(descriptor: int, layout: Layout) -> "List[Tuple[np.ndarray[Any, Any], ...]]":
