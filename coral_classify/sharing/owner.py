@@ -54,10 +54,8 @@ class Owner:
         except OSError:
             pass  # it is there; or the next line says why not
         try:
-            self._guard = os.open(self._path + ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._guard = _locked(self._path + ".lock")
         except BlockingIOError:
-            os.close(self._guard)
             raise DeviceError("another owner shares accelerators at %s already; see coral-classify share --status"
                               % self._path, cause="busy") from None
         except OSError as exc:
@@ -172,9 +170,27 @@ class Owner:
         if not self._inherited:
             try:
                 os.unlink(self._path)
+                os.unlink(self._path + ".lock")
             except OSError:
                 pass
             os.close(self._guard)
+
+
+def _locked(path: str) -> int:
+    """A descriptor of a file that this process alone has locked, and that has this name.
+
+    :raises OSError: BlockingIOError if another has it
+    """
+    while True:
+        guard = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.exists(path) and os.path.samestat(os.stat(path), os.fstat(guard)):
+                return guard
+        except BaseException:
+            os.close(guard)
+            raise
+        os.close(guard)  # an owner that ended has just removed it
 
 
 def _answer(end: socket.socket, text: str) -> None:
