@@ -4,8 +4,8 @@
 
 Eight client processes over one accelerator of 5 ms against one process that owns it; the share of each; what sharing
 adds to a single inference; the slowest 1 %; two models that alternate; what the owner has of memory, descriptors and
-threads after many clients that came and went.  --soak S: S seconds of ``kill -9`` of owner, clients and driver's process
-at random moments, then what is left.  One JSON line.  Linux only.
+threads after many clients that came and went.  --soak S: S seconds of ``kill -9`` of owner, clients and driver's
+process at random moments, then what is left.  One JSON line.  Linux only.
 """
 from __future__ import annotations
 

@@ -43,11 +43,10 @@ class Visit:
                 description = told["description"]
                 self._wish = str(description.get("device") or "shared")
                 self._client.model = os.path.basename(str(description.get("model")))[:100] or "?"
-                session = self._housed().session
+                self._housed()
             except CoralClassifyError as exc:
                 self._guest.failed(0, exc)
                 return
-            self._guest.ready(session.device, session.inputs, session.outputs)
             while self._answered_one():
                 pass
         finally:
@@ -70,6 +69,7 @@ class Visit:
             self._stock.give_back(before)
         self._loaded = loaded
         loaded.name, self._client.device = self._client.model, loaded.place.name
+        self._guest.ready(loaded.place.name, loaded.session.inputs, loaded.session.outputs)
         return loaded
 
     def _answered_one(self) -> bool:

@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from .guest import Guest, Request
     from .health import DeviceHealth
     from .limits import Limits
-    from .owner import GREETING, VERSION, ask_status, greeted, owner_is_there, read_line, socket_path
+    from .owner import GREETING, VERSION, ask_status, greeted, owner_is_there, read_line, shared_paths, socket_path
     from .policy import check_policy, decide
     from .supervised import SupervisedSession
 
 __all__ = ["GREETING", "VERSION", "DeviceHealth", "Guest", "Limits", "Request", "SupervisedSession", "ask_status",
-           "check_policy", "decide", "greeted", "owner_is_there", "read_line", "socket_path"]
+           "check_policy", "decide", "greeted", "owner_is_there", "read_line", "shared_paths", "socket_path"]
 
 # The worker comes through this door, too, and needs none of what its parent needs.
 __getattr__ = on_first_use(__name__, {
     "DeviceHealth": "health", "Limits": "limits", "SupervisedSession": "supervised", "check_policy": "policy",
     "decide": "policy", "Guest": "guest", "Request": "guest", "GREETING": "owner", "VERSION": "owner",
     "ask_status": "owner", "greeted": "owner", "owner_is_there": "owner", "read_line": "owner",
-    "socket_path": "owner"})
+    "shared_paths": "owner", "socket_path": "owner"})

@@ -16,7 +16,8 @@ from typing import Any, Dict, List, Optional, Set, Tuple
 
 from ..errors import DeviceError
 
-__all__ = ["GREETING", "VERSION", "OwnerHost", "ask_status", "greeted", "owner_is_there", "read_line", "socket_path"]
+__all__ = ["GREETING", "VERSION", "OwnerHost", "ask_status", "greeted", "owner_is_there", "read_line", "shared_paths",
+           "socket_path"]
 
 VERSION = 1
 GREETING = "coral-classify"
@@ -126,6 +127,14 @@ def ask_status() -> Dict[str, Any]:
     end.close()
     told: Dict[str, Any] = json.loads(answer)
     return told
+
+
+def shared_paths() -> List[str]:
+    """Paths of the accelerators that a running owner shares; none where there is no owner."""
+    try:
+        return [one["path"] for one in ask_status()["devices"] if one["path"]] if owner_is_there() else []
+    except DeviceError:
+        return []
 
 
 class OwnerHost:
