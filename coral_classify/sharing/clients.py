@@ -5,6 +5,7 @@ nothing make room for those who come.
 """
 from __future__ import annotations
 
+import os
 import socket
 import struct
 import threading
@@ -167,9 +168,11 @@ def _counted(clients: List[Client]) -> Dict[int, int]:
 
 
 def _program(pid: int) -> str:
-    """The name of a process; empty where it may not be seen."""
+    """What a process runs: the name of its script, else its own; empty where it may not be seen."""
     try:
+        with open("/proc/%d/cmdline" % pid, errors="replace") as file:
+            scripts = [word for word in file.read().split("\0")[1:] if word.endswith(".py")]
         with open("/proc/%d/comm" % pid, errors="replace") as file:
-            return file.read().strip()
+            return os.path.basename(scripts[0])[:40] if scripts else file.read().strip()
     except OSError:
         return ""
