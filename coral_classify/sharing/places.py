@@ -16,6 +16,7 @@ __all__ = ["Place", "Places"]
 
 # A stick that takes the driver's download leaves the bus for a moment: so long it is no other one's place.
 _GRACE_S = 3.0
+_AVOIDED_S = 30.0
 
 
 class Place:
@@ -28,6 +29,11 @@ class Place:
         self.missing_since: Optional[float] = None  # it is not listed, or under another name
         self.gone = False  # and will not be under this one
         self.faulty = False  # it was lost, and has not answered since
+        self.avoided_until = float("-inf")  # it did not open
+
+    def avoid(self) -> None:
+        """For a while, where there are others."""
+        self.avoided_until = time.monotonic() + _AVOIDED_S
 
 
 class Places:
@@ -74,7 +80,7 @@ class Places:
             return list(self._places)
 
     def choice(self, wish: str) -> List[Place]:
-        """Where a client with this wish may be housed: what is listed, else what may come back."""
+        """Where a client with this wish may be housed: what is listed and opens, else what may come back."""
         with self._lock:
             places, listed = list(self._places), self._listed
         try:
@@ -83,4 +89,7 @@ class Places:
             meant = listed
         present = [place for place in places if place.missing_since is None
                    and (place.device in meant or place.name == "cpu")]
-        return present or [place for place in places if wish in ("shared", "auto", place.device.type, place.name)]
+        now = time.monotonic()
+        good = [place for place in present if place.avoided_until <= now]
+        later = [place for place in places if wish in ("shared", "auto", place.device.type, place.name)]
+        return good or present or later

@@ -21,6 +21,8 @@ _log = logging.getLogger("coral_classify.sharing")
 # What may be opened: a session with a classifier or any network in it, or an interpreter for programs of other APIs.
 CLASSIFIER, NETWORK, INTERPRETER = "classifier", "network", "interpreter"
 _INTERPRETER_FACTORY = "coral_classify.compat.housed:open_housed"
+# Causes for which a model does not open anywhere.
+_OF_THE_MODEL = {"no-compiled", "no-owner", "refused", "runtime-version", "pairing", "no-library"}
 _LIMITS = Limits(run_s=8.0, first_s=12.0, prove=False)  # a client gives up after 10 s, unless it was told otherwise
 
 
@@ -60,6 +62,22 @@ class Stock:
         :param leaving: where the client is housed at present
         :raises CoralClassifyError: if it does not open, or there is no room
         """
+        while True:
+            loaded = self._placed(copy, kind, wish, leaving)
+            try:
+                with loaded.opening:
+                    if loaded.session is None:
+                        self._open(loaded)
+                return loaded
+            except BaseException as exc:
+                self.give_back(loaded)
+                if not isinstance(exc, DeviceError) or exc.cause in _OF_THE_MODEL:
+                    raise
+                loaded.place.avoid()
+                if isinstance(exc, DeviceLost) or loaded.place in self.places.choice(wish):
+                    raise  # it may be the model's fault; or there is no other place
+
+    def _placed(self, copy: Copy, kind: str, wish: str, leaving: Optional[Loaded]) -> Loaded:
         places = self.places.choice(wish)
         if not places:
             raise edgetpu.reasons.absent("auto" if wish == "shared" else wish, [], edgetpu.System())
@@ -73,14 +91,7 @@ class Stock:
                 loaded = Loaded(copy, kind, place)
                 self._loaded.append(loaded)
             loaded.users += 1
-        try:
-            with loaded.opening:
-                if loaded.session is None:
-                    self._open(loaded)
-        except BaseException:
-            self.give_back(loaded)
-            raise
-        return loaded
+            return loaded
 
     def give_back(self, loaded: Loaded) -> None:
         with self._lock:

@@ -47,9 +47,9 @@ __all__ = [
 ]
 
 # OPEN a session; it is READY, and so again, with another device, where an owner has moved it.  TAKE memory with
-# tensors (its descriptor travels along), DROP it.  RUN on some of these tensors; that is DONE (with the outputs, or with
-# nothing where RUN named tensors for them, too), or FAILED (as may be OPEN).  CALL for something else; DONE with that, or
-# FAILED.  QUIT.
+# tensors (its descriptor travels along), DROP it.  RUN on some of these tensors; that is DONE (with the outputs, or
+# with nothing where RUN named tensors for them, too), or FAILED (as may be OPEN).  CALL for something else; DONE with
+# that, or FAILED.  QUIT.
 OPEN, READY, TAKE, DROP, RUN, DONE, FAILED, CALL, QUIT = range(1, 10)
 
 _HEADER = struct.Struct("<IIQ")  # kind, length of the payload in bytes, number of the request or memory

@@ -72,6 +72,13 @@ def test_a_stick_that_is_pulled_out_is_left_and_no_picture_is_lost(board, compil
         assert {one.classify(RED).device for one in four} == {"usb:0"}
 
 
+def test_a_stick_that_does_not_open_is_passed_over(board, compiled):
+    board.attach("%s,denied@/sys/bus/usb/devices/4-2" % ONE)
+    with running_owner(), clients(compiled, 4) as four:
+        assert {one.classify(RED).device for one in four} == {"usb:0"}
+        assert used() == {"/sys/bus/usb/devices/2-1": 4, "/sys/bus/usb/devices/4-2": 0}
+
+
 def test_without_any_stick_the_twins_answer_until_one_is_back(board, compiled):
     with running_owner(), clients(compiled, 2) as two:
         assert all(is_red(one.classify(RED)) for one in two)
