@@ -19,7 +19,8 @@ __all__ = ["Visit"]
 
 _ORDER_S = 5.0
 _PATIENCE_S = 8.0  # how long a picture waits for a lost accelerator; clients with a twin need not wait for long
-_VERBS = ("layout", "details")  # that an interpreter is asked beyond its tensors, and answers alike to all
+# What an interpreter is asked beyond its tensors, and answers alike to all; with our arguments, not the client's.
+_VERBS: Dict[str, Dict[str, Any]] = {"layout": {}, "details": {"subgraph": 0}}
 
 
 class Visit:
@@ -105,8 +106,10 @@ class Visit:
                 raise DeviceLost(session.trouble or "%s is away" % loaded.place.name, cause="crashed")
             try:
                 with loaded.place.turns.turn(self._client, loaded.key):
+                    if not session.is_there():  # it went in the turn of another, whom that is charged to
+                        continue
                     if request.verb is not None:
-                        return session.call(request.verb, **request.plain)
+                        return session.call(request.verb, **_VERBS[request.verb])
                     answer = session.run_all(request.inputs, into=request.into)
                 self._stock.answered(loaded)
                 return answer
