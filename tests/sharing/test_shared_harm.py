@@ -106,6 +106,7 @@ def test_kills_at_random_leave_each_picture_answered_once_and_nothing_behind(boa
         assert all(client.end() > 3 * len(plan) for client in steady)
         victim.end()
         assert wait_until(lambda: ask_status()["clients"] == [])
+        assert ask_status()["not_run"] == {}, "no model is to blame"
         owner.terminate()
         assert owner.wait() == 0
         mine = {str(os.getpid())}
