@@ -227,7 +227,6 @@ class Stock:
         return session
 
     def _heard(self, place: Place, event: Any) -> None:
-        _log.info("%s", event.message)
         with self._lock:
             # The sessions on a device share its process: it is lost for all of them at once.
             if event.kind == "lost" and not place.faulty:

@@ -55,7 +55,7 @@ class Keeper:
         is_listed: Optional[Callable[[], bool]] = None,
         insist: bool = False,
     ) -> None:
-        self.name = "the Edge TPU" if name == "auto" else name
+        self.name = {"auto": "the Edge TPU", "shared": "the shared accelerator"}.get(name, name)
         self._device = name  # as it was asked for
         self.losses = 0  # how often it failed at work, or at its first opening
         self.child: Optional[Child] = None  # ready to be asked; None while away
