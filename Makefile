@@ -17,7 +17,7 @@ BENCH_OPTIONS ?=
 comma := ,
 
 # Whatever is new in these is installed anew.
-SOURCES := $(shell find coral_classify -name '*.py' -o -name '*.c' -o -name py.typed) \
+SOURCES := $(shell find coral_classify -name '*.py' -o -name '*.c' -o -name py.typed -o -path '*/page/*') \
   $(shell find models labels -maxdepth 1 -type f)
 
 .PHONY: run test test-arm test-environment bench check docs package clean

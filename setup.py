@@ -68,6 +68,8 @@ setup(
     package_dir={"coral_classify.models": "models", "coral_classify.labels": "labels"},
     package_data={
         "coral_classify": ["py.typed"],
+        "coral_classify.viewing": ["page/*"],
+        "coral_classify.serving": ["page/*"],
         "coral_classify.testing": ["*.c"],      # the simulated driver, compiled where it is used
         "coral_classify.models": ["*.json", "*.tflite", "README.md"],
         "coral_classify.labels": ["*.txt", "README.md"],
@@ -82,9 +84,14 @@ setup(
         "camera": ["av>=12; python_version >= '3.8'"],
         # A server and its pages: pure Python, but for what asyncio brings.
         "serve": ["starlette>=0.29", "uvicorn>=0.22", "python-multipart", "prometheus-client"],
+        # Home Assistant and others hear of a camera; pure Python.
+        "mqtt": ["paho-mqtt>=1.6"],
+        # A cluster; Ray has wheels for recent Pythons on 64-bit machines.
+        "ray": ["ray[data]"],
         "test": ["pytest>=7", "hypothesis>=6", "setuptools"],
         # What one Python's tests use for real: a browser's driver, a protocol's client, a fuzzer, a cluster.
-        "test-heavy": ["playwright", "schemathesis", "tritonclient[http]"],
+        "test-heavy": ["playwright", "schemathesis", "tritonclient[http]", "paho-mqtt>=1.6",
+                       "ray[data]"],
         "docs": ["mkdocs>=1.6", "mkdocs-material>=9.6", "mkdocstrings[python]>=0.30", "ruff"],
     },
     entry_points={"console_scripts": ["coral-classify=coral_classify.__main__:main"]},

@@ -15,7 +15,7 @@ from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple, Uni
 from .errors import UsageError
 
 __all__ = ["callback", "channels", "choice", "classes", "file", "flag", "instance", "labels", "number", "numbers_of",
-           "pictures", "text", "texts", "whole", "wrong"]
+           "of_classes", "pictures", "size", "text", "texts", "whole", "wrong"]
 
 _HUGE = 1e20        # no number about pictures reaches it
 
@@ -77,6 +77,17 @@ def numbers_of(name: str, value: Any, wanted: str, counts: Sequence[int]) -> Tup
         return tuple(number(name, item) for item in items)
     except UsageError:
         raise wrong(name, wanted, value) from None
+
+
+def size(name: str, value: Any, *, least: Tuple[int, int]) -> Tuple[int, int]:
+    """Width and height in whole pixels."""
+    wanted = "width and height, at least %d x %d pixels" % least
+    try:
+        width, height = (whole(name, side, least=side_least, most=1 << 16)
+                         for side, side_least in zip(_items(name, value, wanted), least + least[:1]))
+    except (UsageError, ValueError):
+        raise wrong(name, wanted, value) from None
+    return width, height
 
 
 def flag(name: str, value: Any) -> bool:
@@ -178,6 +189,25 @@ def pictures(name: str, value: Any) -> Iterator[Any]:
         raise wrong(name, wanted, value)
     if hasattr(value, "read") or getattr(value, "ndim", 4) != 4:     # an open file; an array that is one picture
         raise wrong(name, wanted, value)
+    return _iterator(name, value, wanted)
+
+
+def of_classes(name: str, value: Any) -> Iterator[Tuple[str, Any]]:
+    """(class, picture) of each; the pairs are looked at as they come."""
+    wanted = "an iterable of pairs: class, picture"
+    if not isinstance(value, Iterable) or isinstance(value, (str, bytes, bytearray, memoryview, Mapping)):
+        raise wrong(name, wanted, value)
+    return _pairs(name, _iterator(name, value, wanted), wanted)
+
+
+def _pairs(name: str, items: Iterator[Any], wanted: str) -> Iterator[Tuple[str, Any]]:
+    for item in items:
+        if not isinstance(item, (tuple, list)) or len(item) != 2 or not isinstance(item[0], str) or item[1] is None:
+            raise wrong(name, wanted, item)
+        yield str(item[0]), item[1]
+
+
+def _iterator(name: str, value: Any, wanted: str) -> Iterator[Any]:
     try:
         return iter(value)
     except Exception:       # an array without dimensions, somebody's own object

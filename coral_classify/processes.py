@@ -17,6 +17,18 @@ __all__ = ["another_python", "interpreter"]
 
 # As it was when this package was imported: a relative entry of the path may have led to it.
 _PACKAGE_LIES_IN = str(Path(__file__).resolve().parent.parent)
+
+
+def _found_then() -> Dict[str, str]:
+    """The relative folders of the path, and where they were when this package was imported."""
+    relative = [folder for folder in sys.path if isinstance(folder, str) and folder and not os.path.isabs(folder)]
+    try:
+        return {folder: os.path.abspath(folder) for folder in relative}
+    except OSError:     # the current folder was deleted
+        return {}
+
+
+_RELATIVE = _found_then()
 # Handed over in the environment: what this process imports from, which the other one could not find out by itself.
 _TOLD = "CORAL_CLASSIFY_WORKER_PATH"
 # All that it needs it imports before the path is ours; and the package itself comes from where ours lies, whatever
@@ -74,14 +86,16 @@ def another_python(code: str, *arguments: str) -> Tuple[List[str], Dict[str, str
     """Command line and environment of a Python that runs *code* with the modules that this one sees.
 
     It starts isolated: no PYTHON variable, no folder of the user's and not the current folder decide what it executes
-    before it gets our path.  Of that it gets the absolute folders; an empty or a relative entry means another folder
-    after every chdir, and a ``json.py`` among the pictures must not be imported.
+    before it gets our path.  Of that it gets the absolute folders, and the relative ones as they were found when this
+    package was imported.  An empty entry, and a relative one that came later, mean another folder after every chdir,
+    and a ``json.py`` among the pictures must not be imported.
 
     :param code: has ``sys``, ``os`` and ``json``, and its arguments in ``sys.argv[1:]``
     :raises UsageError: where there is no interpreter to start; see :func:`interpreter`
     """
+    named = [_RELATIVE.get(folder, folder) for folder in sys.path if isinstance(folder, str)]
     told = {
-        "path": [folder for folder in sys.path if isinstance(folder, str) and os.path.isabs(folder)],
+        "path": [folder for folder in named if os.path.isabs(folder)],
         "package": _PACKAGE_LIES_IN,
     }
     environment = dict(os.environ)

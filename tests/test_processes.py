@@ -82,6 +82,26 @@ def test_it_has_our_modules_and_our_version_of_the_package(tmp_path, monkeypatch
     assert said.split() == [str(REPOSITORY / "coral_classify" / "__init__.py"), "found", "['a',", "'b']"]
 
 
+@pytest.mark.parametrize("entry", ["libraries", "./libraries", "."])
+def test_a_relative_folder_of_the_path_is_the_one_that_it_was(entry, tmp_path):
+    """The program moves on; its worker still finds the modules that the program was started with."""
+    start, elsewhere = tmp_path / "start", tmp_path / "elsewhere"
+    for folder, word in ((start, "right"), (elsewhere, "wrong")):
+        (folder / "libraries").mkdir(parents=True)
+        for place in (folder, folder / "libraries"):
+            (place / "own_module.py").write_text("word = %r" % word)
+    script = ("import os, subprocess, sys\nsys.path[:0] = [%r, %r, '']\n"
+              "from coral_classify.processes import another_python\n"
+              "os.chdir(%r)\nsys.path.append('libraries/..')\n"
+              "command, environment = another_python('import own_module; print(own_module.word, sys.path)')\n"
+              "print(subprocess.check_output(command, env=environment).decode())"
+              % (str(REPOSITORY), entry, str(elsewhere)))
+    done = subprocess.run([sys.executable, "-c", script], cwd=str(start), stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE)
+    assert done.stdout.startswith(b"right"), done.stderr.decode()
+    assert b"elsewhere" not in done.stdout and b"''" not in done.stdout
+
+
 def test_it_starts_in_a_folder_that_was_deleted(tmp_path):
     gone = tmp_path / "gone"
     gone.mkdir()

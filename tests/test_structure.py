@@ -176,7 +176,7 @@ def test_an_installation_carries_models_and_labels(tmp_path):
         [sys.executable, "setup.py", "-q", "egg_info", "-e", str(tmp_path), "build", "-b", str(tmp_path / "build"),
          "--build-lib", str(built)], cwd=str(REPOSITORY), stderr=subprocess.STDOUT)
     names = [str(path.relative_to(built)) for path in built.rglob("*")]
-    assert "coral_classify/py.typed" in names
+    assert "coral_classify/py.typed" in names and "coral_classify/serving/page/index.html" in names
     assert not [name for name in names if "training" in name or name.startswith("tests")]
     # From a zip, too; its own model cannot be read out of one.
     bundle = shutil.make_archive(str(tmp_path / "bundle"), "zip", str(built))

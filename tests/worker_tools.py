@@ -25,6 +25,10 @@ MARK = "CORAL_CLASSIFY_TEST_MARK"
 KILLS = int(os.environ.get("CORAL_CLASSIFY_KILLS", "20"))
 
 
+# An emulated processor takes many times as long; see tests/arm/run.sh.
+PATIENCE = float(os.environ.get("CORAL_CLASSIFY_PATIENCE", "1"))
+
+
 def quick(**changes):
     """Deadlines for tests: short where a test waits for them, and still long on a loaded machine."""
     values = {"run_s": 20.0, "first_s": 20.0, "open_s": 30.0, "patience_s": 30.0, "close_s": 5.0,
@@ -63,7 +67,7 @@ def losses(events):
 
 
 def wait_until(condition, timeout_s=30.0):
-    end = time.monotonic() + timeout_s
+    end = time.monotonic() + timeout_s * PATIENCE
     while time.monotonic() < end:
         if condition():
             return True

@@ -2,7 +2,7 @@
 
 Knows how each kind of source is opened, and says in one line why one does not open.  Knows nothing of models, of
 answers, or of what is done when a camera drops out: it raises :class:`CameraError` then, and may be opened again.
-May use: doors, errors, arguments.
+May use: doors, errors, arguments, pictures (what a picture that can be had smaller is).
 """
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ class Frame(NamedTuple):
     at_s: float                     # on the camera's own scale; a live one's is that of taken_at
     picture: Callable[[], Any]      # what a classifier takes: (height, width, 3) uint8 RGB, or the path of a file
     number: int = 0                 # counted by whoever reads them, from 1
+    scalable: Any = None            # the same as a pictures.Scalable: to be had smaller; None: it comes whole
 
     @property
     def name(self) -> str:

@@ -9,6 +9,7 @@ import time
 from typing import Any, Dict, Iterator, Optional, Tuple
 
 from ..errors import CameraError
+from ..pictures import Scalable
 from .contract import Frame
 
 __all__ = ["decoded", "load"]
@@ -75,13 +76,30 @@ def decoded(
                 if over.is_set():
                     return
                 at_s = now if live else float(number / 30.0 if frame.time is None else frame.time)
-                yield Frame(name, now, at_s, functools.partial(frame.to_ndarray, format="rgb24"))
+                yield Frame(name, now, at_s, functools.partial(_whole, frame), scalable=_Decoded(frame))
         except Exception as exc:
             if isinstance(exc, EOFError):       # the end of a live stream
                 return
             if timeout is not None and _ran_out(exc):
                 raise CameraError("%s: gave nothing for %g s" % (name, timeout[1])) from exc
             raise CameraError("%s: stopped: %s" % (name, _words(exc))) from exc
+
+
+def _whole(frame: Any) -> Any:
+    return frame.to_ndarray(format="rgb24")
+
+
+class _Decoded(Scalable):
+    """A frame as FFmpeg decoded it, YUV mostly: made small first, RGB after that."""
+
+    def __init__(self, frame: Any) -> None:
+        super().__init__((frame.width, frame.height))
+        self._frame = frame
+
+    def at(self, size: Tuple[int, int]) -> Any:
+        if size == self.size:
+            return _whole(self._frame)
+        return self._frame.reformat(size[0], size[1], "rgb24", interpolation="AREA").to_ndarray()
 
 
 def _frames(av: Any, container: Any, stream: Any) -> Iterator[Any]:

@@ -12,7 +12,7 @@ from typing import Any, Iterator, Optional, Tuple
 
 import numpy as np
 
-from ..errors import UsageError
+from .. import arguments
 from .contract import Camera, Frame
 
 __all__ = ["Synthetic", "drawn", "stamp"]
@@ -29,16 +29,17 @@ class Synthetic(Camera):
     :param size: width and height in pixels
     :param rate: frames per second; 0: as fast as they are taken
     :param count: so many, then it ends; None: endless
+    :raises UsageError: for what cannot be meant
     """
 
     def __init__(self, size: Tuple[int, int] = (640, 480), rate: float = 30.0, count: Optional[int] = None) -> None:
         super().__init__("test")
-        if size[0] < _BITS or size[1] < 8 or rate < 0:
-            raise UsageError("the test picture has at least %d x 8 pixels, and a rate of at least 0" % _BITS)
-        self.live = rate > 0
-        self._size = size
-        self._rate = rate
-        self._count = count
+        self._size = arguments.size("size", size, least=(_BITS, 8))
+        self._rate = arguments.number("rate", rate)
+        if self._rate < 0:
+            raise arguments.wrong("rate", "a number of at least 0", rate)
+        self._count = None if count is None else arguments.whole("count", count, least=0)
+        self.live = self._rate > 0
 
     def frames(self, over: threading.Event) -> Iterator[Frame]:
         began = time.monotonic()

@@ -77,7 +77,8 @@ class Classifier(Steps):
             file or its passport carries, else ids
         :param device: "auto", "cpu", or an Edge TPU: "usb", "usb:N", "pci", "pci:N", ":N".  With "auto" and a CPU
             twin the first picture waits a second at most: an accelerator that opens later, or is plugged in later,
-            takes over from the CPU once it is open.  One that is named is waited for
+            takes over from the CPU once it is open.  One that is named is waited for.  "shared": the one that
+            ``coral-classify share`` owns; "http://board:8750": a board on which ``coral-classify serve`` runs
         :param engine: "ai-edge-litert" or "tflite-runtime"; None: ``CORAL_CLASSIFY_ENGINE``, else what works
         :param threads: CPU threads; None: all cores that this process may use
         :param mean, std: ``(pixel - mean) / std`` is what the network was trained on; one number or three.

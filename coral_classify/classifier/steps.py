@@ -23,7 +23,7 @@ from ..pictures import (
     prepare,
     view_of,
 )
-from ..types import Inferred, Prediction, Preprocessing, Ready, Result, Session, TensorSpec, Wanted
+from ..types import Answer, Inferred, Prediction, Preprocessing, Ready, Result, Session, TensorSpec, Wanted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,9 +80,21 @@ class Steps:
                             None if deny is None else arguments.classes("deny", deny), self.labels, classes),
                       None if region is None else check_region(region), 90 * check_rotate(rotate))
 
+    def run(self, tensor: "np.ndarray[Any, Any]") -> "Tuple[np.ndarray[Any, Any], Answer]":
+        """The model alone: a raw input tensor, and the raw output with whoever gave it.
+
+        :param tensor: shape and dtype of ``input``
+        :raises ValueError: if they differ
+        :raises EngineError, DeviceError, SessionClosed:
+        """
+        return self._session.run(tensor), self._session.answer
+
     def input_tensors(self, count: int) -> "List[np.ndarray[Any, Any]]":
-        """Tensors for :meth:`prepared` to fill; see :meth:`coral_classify.Session.input_tensors`."""
-        return self._session.input_tensors(count)
+        """Tensors for :meth:`prepared` to fill; see :meth:`coral_classify.Session.input_tensors`.
+
+        :param count: up to 65536
+        """
+        return self._session.input_tensors(arguments.whole("count", count, least=0, most=1 << 16))
 
     def prepared(self, image: Picture, wanted: Wanted, into: "Optional[np.ndarray[Any, Any]]" = None) -> Ready:
         """The first step, which needs no device: the input tensor.

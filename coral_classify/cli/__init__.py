@@ -22,6 +22,7 @@ COMMANDS = {
     "evaluate": "how good a model is, on folders of pictures whose classes are known",
     "live": "watch a camera, and say so whenever the answer changes",
     "models": "models by name: list, pull, info, verify, remove, add",
+    "serve": "classify what others send over HTTP; a page to try it",
     "share": "own the Edge TPUs of this machine, for every program on it",
     "teach": "learn own classes from a few pictures of each",
     "watch": "classify the pictures that arrive in a folder",

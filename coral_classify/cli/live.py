@@ -11,12 +11,18 @@ import time
 from typing import TYPE_CHECKING, Any, List, Optional, Union
 
 from .options import add_options, guarded
+from .reporting import add_reporting, reporter
 from .showing import printable
+from .viewed import add_options as add_page_options
+from .viewed import viewed
 
 if TYPE_CHECKING:
+    from ..cameras import Camera
     from ..classifier import Classifier
+    from ..events import Event
     from ..pool import Pool
     from ..types import Result
+    from .viewed import Viewed
 
 __all__ = ["main"]
 
@@ -51,6 +57,8 @@ def main(argv: List[str]) -> int:
     parser.add_argument("--keep-changed", metavar="FOLDER", help="keep each picture that changed the answer")
     parser.add_argument("--keep-bytes", default="256M", metavar="N",
                         help="for each of these folders; the oldest pictures go first (default: 256M)")
+    add_page_options(parser)
+    add_reporting(parser)
     add_options(parser)
     args = parser.parse_args(argv)
     if args.list:
@@ -78,26 +86,39 @@ def _live(classifier: "Union[Classifier, Pool]", args: argparse.Namespace) -> in
     from ..cameras import camera
     from ..classifier import Classifier
     from ..errors import UsageError
-    from ..watching import Steadiness
 
     if not isinstance(classifier, Classifier):
         raise UsageError("live takes one device, not %s" % args.device)
     if not (0 <= args.every < float("inf") and 0 < args.stall < float("inf")):
         raise UsageError("--every must be at least 0 and --stall positive, got %g and %g" % (args.every, args.stall))
     source = camera(args.source, interval_s=args.every or 1.0, stall_s=args.stall)
-    out = _Out(args)
-    answers = classifier.watch(
-        source, every_s=args.every if source.moving else 0.0, every_frame=args.every_frame, stall_s=args.stall,
-        steadiness=None if args.no_steady else Steadiness(args.half_life, args.in_a_row), with_frames=out.keeps,
-        top_k=args.top_k, threshold=args.threshold, allow=args.allow, deny=args.deny, region=args.region,
-        rotate=args.rotate)
+    page = viewed(args, source, classifier)
     try:
+        return _watched(classifier, source, page, args)
+    finally:
+        if page is not None:
+            page.close()
+
+
+def _watched(classifier: "Classifier", source: "Camera", page: "Optional[Viewed]", args: argparse.Namespace) -> int:
+    from ..watching import Steadiness
+
+    out = _Out(args, classifier.model)
+    answers: Any = iter(())
+    try:
+        answers = classifier.watch(
+            source, every_s=args.every if source.moving else 0.0, every_frame=args.every_frame, stall_s=args.stall,
+            steadiness=None if args.no_steady else Steadiness(args.half_life, args.in_a_row),
+            with_frames=out.keeps or page is not None, on_event=out.hear, top_k=args.top_k, threshold=args.threshold,
+            allow=args.allow, deny=args.deny, region=args.region, rotate=args.rotate)
         for result in answers:
             out.tell(result)
+            if page is not None:
+                page.tell(result)
     except KeyboardInterrupt:
         pass    # the way to end it
     finally:
-        answers.close()     # type: ignore[attr-defined]
+        getattr(answers, "close", int)()
         out.close()
     return 1 if out.failed else 0
 
@@ -108,7 +129,7 @@ class _Out:
     :raises UsageError, CoralClassifyError: if something of it cannot be used
     """
 
-    def __init__(self, args: argparse.Namespace) -> None:
+    def __init__(self, args: argparse.Namespace, model: str) -> None:
         from ..errors import UsageError
         from .keeping import Kept, bytes_of
         from .reacting import Command
@@ -134,6 +155,12 @@ class _Out:
         self._devices: List[str] = []
         self._told = ""         # the latest trouble
         self._began = time.monotonic()
+        self._reporter = reporter(args, model)
+
+    def hear(self, event: "Event") -> None:
+        """Of the camera."""
+        if self._reporter is not None:
+            self._reporter.camera(is_there=event.kind != "lost")
 
     def tell(self, result: "Result") -> None:
         at = time.time() - (result.frame_age_ms or 0) / 1e3     # when the picture was taken
@@ -145,6 +172,8 @@ class _Out:
             self._devices.append(result.device)
         if self._lines is not None:
             self._lines.write(self._record(result, at))
+        if self._reporter is not None:
+            self._reporter.show(result, at)
         if result.error is not None:
             self.failed += 1
             self._say(result.error)
@@ -193,6 +222,8 @@ class _Out:
     def close(self) -> None:
         if self._command is not None:
             self._command.close()
+        if self._reporter is not None:
+            self._reporter.close()
         if self._lines is not None:
             self._lines.close()
         seconds = max(1e-9, time.monotonic() - self._began)

@@ -5,13 +5,14 @@ import argparse
 import logging
 import os
 import warnings
-from typing import TYPE_CHECKING, Any, Callable, List, Union
+from typing import TYPE_CHECKING, Any, Callable, List, Optional, Union
 
 from . import interrupts
 from .showing import complain
 
 if TYPE_CHECKING:
     from ..classifier import Classifier
+    from ..events import Event
     from ..pool import Pool
 
 __all__ = ["add_options", "guarded", "open_classifier"]
@@ -25,8 +26,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="download a published model that is not here without asking")
     parser.add_argument("--labels", metavar="FILE", help="class names (default: those in the model file)")
     parser.add_argument("--device", default="auto", metavar="DEVICE",
-                        help="auto, cpu, usb, usb:N, pci, pci:N or :N; all: every Edge TPU; several with commas "
-                        "(default: auto)")
+                        help="auto, cpu, usb, usb:N, pci, pci:N or :N; all: every Edge TPU; http://board:8750: a "
+                        "board on which serve runs; several with commas (default: auto)")
+    parser.add_argument("--board-token-file", metavar="FILE",
+                        help="with the token that boards ask for (or set CORAL_CLASSIFY_TOKEN)")
     parser.add_argument("--wait-for-device", action="store_true",
                         help="with auto: no answer from the CPU while an Edge TPU is still being opened")
     parser.add_argument("--top-k", type=int, default=5, metavar="N", help="how many classes (default: 5)")
@@ -60,13 +63,18 @@ def _numbers(text: str) -> List[float]:
         raise argparse.ArgumentTypeError("%r is not a list of numbers like 0.1,0.1,0.5,0.5" % text) from None
 
 
-def open_classifier(args: argparse.Namespace) -> "Union[Classifier, Pool]":
+def open_classifier(args: argparse.Namespace,
+                    on_event: "Optional[Callable[[Event], None]]" = None) -> "Union[Classifier, Pool]":
     """What the options describe, with its parameters checked."""
+    if args.board_token_file is not None:
+        from ..remote import token_from
+
+        os.environ["CORAL_CLASSIFY_TOKEN"] = token_from(args.board_token_file)
     if args.model is not None and not os.path.exists(args.model):
         _pull_first(args.model, args.yes)
     options: Any = {"labels": args.labels, "engine": args.engine, "threads": args.threads, "mean": args.mean,
                     "std": args.std, "fit": args.fit, "max_pixels": args.max_pixels,
-                    "performance": args.performance}
+                    "performance": args.performance, "on_event": on_event}
     opened: "Union[Classifier, Pool]"
     if args.device == "all" or "," in args.device:
         from ..pool import Pool
@@ -94,7 +102,8 @@ def _pull_first(name: str, yes: bool) -> None:
         zoo.pull(name, None, progress)
 
 
-def guarded(args: argparse.Namespace, work: "Callable[[Union[Classifier, Pool], argparse.Namespace], int]") -> int:
+def guarded(args: argparse.Namespace, work: "Callable[[Union[Classifier, Pool], argparse.Namespace], int]",
+            on_event: "Optional[Callable[[Event], None]]" = None) -> int:
     """Open the classifier that the options describe, do the *work*, and turn errors into a line and an exit code."""
     from ..errors import CoralClassifyError, UsageError
 
@@ -110,7 +119,7 @@ def guarded(args: argparse.Namespace, work: "Callable[[Union[Classifier, Pool], 
     try:
         if args.decoders is not None and args.decoders < 1:
             raise UsageError("--decoders must be at least 1, got %d" % args.decoders)
-        with open_classifier(args) as classifier:
+        with open_classifier(args, on_event) as classifier:
             return work(classifier, args)
     except CoralClassifyError as exc:
         return complain(exc)

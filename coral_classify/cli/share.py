@@ -46,8 +46,8 @@ def main(argv: List[str]) -> int:
         from ..sharing import Clients, Owner, Stock
 
         logging.basicConfig(format="coral-classify: %(message)s", level=logging.INFO)
-        owner = Owner(socket_path(), Stock(args.device, args.models), Clients(Clients.most_with(_descriptors())),
-                      group=_group(args.group), inherited=_inherited())
+        owner = Owner(socket_path(), Stock(args.device, args.models), group=_group(args.group),
+                      clients=Clients(Clients.most_with(_descriptors())), inherited=_inherited())
     except CoralClassifyError as exc:
         return complain(exc)
     signal.signal(signal.SIGTERM, lambda *_: owner.stop())

@@ -1,6 +1,7 @@
 """``edgetpu.basic.basic_engine``: the engine of the API before PyCoral, over an ``Interpreter``."""
 from __future__ import annotations
 
+import operator
 import time
 from typing import Any, Optional, Tuple
 
@@ -40,7 +41,7 @@ class BasicEngine:
         :returns: milliseconds, and all outputs as real numbers one after the other: (n,) float32
         """
         if size is not None and not isinstance(input, tuple):
-            input = input[:size]
+            input = input[:operator.index(size)]
         if isinstance(input, np.ndarray):
             input = np.ascontiguousarray(input)
         started = time.perf_counter()

@@ -1,11 +1,13 @@
 """``edgetpu.classification.engine``: pictures in, (class id, score) out, as before PyCoral."""
 from __future__ import annotations
 
+import operator
 from typing import Any, List, Optional, Tuple
 
 import numpy as np
 
 from .basic_engine import BasicEngine
+from .given import real
 
 __all__ = ["ClassificationEngine", "as_input"]
 
@@ -38,10 +40,11 @@ class ClassificationEngine(BasicEngine):
     def classify_with_input_tensor(self, input_tensor: "np.ndarray[Any, Any]", threshold: float = 0.0,
                                    top_k: int = 3) -> List[Tuple[int, float]]:
         """The same for a flat input tensor."""
-        if top_k <= 0:
+        threshold = real(threshold)
+        if operator.index(top_k) <= 0:
             raise ValueError("top_k must be positive!")
         _, scores = self.run_inference(input_tensor)
-        count = min(top_k, len(scores))
+        count = min(operator.index(top_k), len(scores))
         best = [(i, scores[i]) for i in np.argpartition(scores, -count)[-count:] if scores[i] > threshold]
         return sorted(best, key=lambda one: -one[1])
 

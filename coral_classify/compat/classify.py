@@ -5,6 +5,7 @@ Pure; ranks as PyCoral does, by score alone.  The ranking of this package's own 
 """
 from __future__ import annotations
 
+import operator
 from typing import Any, List, NamedTuple
 
 import numpy as np
@@ -43,7 +44,7 @@ def get_classes_from_scores(scores: "np.ndarray[Any, Any]", top_k: float = float
     >>> [int(best.id) for best in get_classes_from_scores(np.array([0.1, 0.7, 0.2]), top_k=2)]
     [1, 2]
     """
-    count = int(min(top_k, len(scores)))
+    count = len(scores) if top_k >= len(scores) else operator.index(top_k)      # type: ignore[arg-type]
     best = np.argpartition(scores, -count)[-count:]
     return sorted((Class(i, scores[i]) for i in best if scores[i] >= score_threshold),
                   key=lambda one: one.score, reverse=True)

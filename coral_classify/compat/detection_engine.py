@@ -1,12 +1,14 @@
 """``edgetpu.detection.engine``: pictures in, boxes out, as before PyCoral."""
 from __future__ import annotations
 
+import operator
 from typing import Any, List, Optional
 
 import numpy as np
 
 from .basic_engine import BasicEngine
 from .classification_engine import as_input
+from .given import real
 from .image_processing import resampling_with_original_ratio
 
 __all__ = ["DetectionCandidate", "DetectionEngine"]
@@ -61,7 +63,8 @@ class DetectionEngine(BasicEngine):
     def detect_with_input_tensor(self, input_tensor: "np.ndarray[Any, Any]", threshold: float = 0.1,
                                  top_k: int = 3) -> List[DetectionCandidate]:
         """The same for a flat input tensor; boxes are shares of it."""
-        if top_k <= 0:
+        threshold = real(threshold)
+        if operator.index(top_k) <= 0:
             raise ValueError("top_k must be positive!")
         _, raw = self.run_inference(input_tensor)
         boxes, class_ids, scores, number = np.split(raw, self._starts)

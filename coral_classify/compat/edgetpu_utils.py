@@ -6,6 +6,9 @@
 from __future__ import annotations
 
 import ctypes
+import errno
+import mmap
+import operator
 import sys
 from typing import Any, Dict, List, Optional
 
@@ -73,12 +76,16 @@ def _owner() -> Dict[str, Any]:
 
 def set_verbosity(verbosity: int) -> bool:
     """How much libedgetpu writes in this process, 0 to 10; the workers' words go to the log."""
-    edgetpu.library().edgetpu_verbosity(int(verbosity))
+    level = operator.index(verbosity)
+    if not 0 <= level <= 10:
+        return False
+    edgetpu.library().edgetpu_verbosity(level)
     return True
 
 
 def supports_dmabuf(handle: int) -> bool:
     """No: the memory would have to be handed on to another process."""
+    operator.index(handle)
     return False
 
 
@@ -87,6 +94,8 @@ def invoke_with_bytes(handle: int, input_data: bytes) -> None:
 
     :raises RuntimeError: if they are too few, or the interpreter is not ready
     """
+    if not isinstance(input_data, bytes):
+        raise TypeError("input_data must be bytes, got %s" % type(input_data).__name__)
     _invoke(interpreter_of(handle), np.frombuffer(input_data, np.uint8))
 
 
@@ -94,6 +103,7 @@ def invoke_with_membuffer(handle: int, buffer: int, size: int) -> None:
     """Run on the *size* bytes at this address.
 
     :raises RuntimeError: as :func:`invoke_with_bytes`
+    :raises ValueError: if no memory lies there
     """
     interpreter = interpreter_of(handle)
     _invoke(interpreter, _at(buffer, size))
@@ -101,6 +111,7 @@ def invoke_with_membuffer(handle: int, buffer: int, size: int) -> None:
 
 def invoke_with_dmabuffer(handle: int, dma_fd: int, size: int) -> None:
     """:raises RuntimeError: always; see :func:`supports_dmabuf`"""
+    operator.index(dma_fd), operator.index(size)
     interpreter_of(handle).check_ready()
     raise RuntimeError("DMA buffers cannot be handed to the process that holds the Edge TPU; map the buffer and use "
                        "invoke_with_membuffer")
@@ -134,7 +145,7 @@ def run_inference(interpreter: Any, input_data: Any) -> None:
     elif isinstance(input_data, np.ndarray):
         content = np.ascontiguousarray(input_data)
     elif _is_memory(input_data):
-        content = _at(input_data[0].value, input_data[1])
+        content = _at(input_data[0].value or 0, input_data[1])
     elif type(input_data).__module__.startswith("gi.") and hasattr(input_data, "extract_dup"):
         content = np.frombuffer(bytes(input_data.extract_dup(0, input_data.get_size())), np.uint8)
     else:
@@ -146,8 +157,27 @@ def run_inference(interpreter: Any, input_data: Any) -> None:
 
 
 def _at(address: int, size: int) -> "np.ndarray[Any, Any]":
-    """The bytes at an address, as they lie there."""
-    return np.ctypeslib.as_array((ctypes.c_uint8 * int(size)).from_address(int(address)))
+    """The bytes at an address, as they lie there.
+
+    :raises ValueError: where this process has no memory, reading which would end it
+    """
+    start, count = operator.index(address), operator.index(size)
+    highest = 1 << (8 * ctypes.sizeof(ctypes.c_void_p) - 1)
+    if count < 0 or start <= 0 or start + count > highest or not _is_mapped(start, count):
+        raise ValueError("no %d bytes of memory lie at %#x" % (count, start))
+    return np.ctypeslib.as_array((ctypes.c_uint8 * count).from_address(start))
+
+
+def _is_mapped(start: int, count: int) -> bool:
+    """Whether all of it is memory of this process; where the system cannot be asked, that is believed."""
+    try:
+        ask = ctypes.CDLL(None, use_errno=True).msync
+    except (AttributeError, OSError, TypeError):        # not on Windows
+        return True
+    first = start // mmap.PAGESIZE * mmap.PAGESIZE
+    if ask(ctypes.c_void_p(first), ctypes.c_size_t(start + count - first), 1) == 0:    # MS_ASYNC: nothing is written
+        return True
+    return ctypes.get_errno() != errno.ENOMEM
 
 
 def _is_memory(data: Any) -> bool:

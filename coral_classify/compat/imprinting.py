@@ -7,6 +7,7 @@ that go into the model's description, a line "class length" each, so that traini
 """
 from __future__ import annotations
 
+import operator
 import os
 from typing import Any, Dict, List, Tuple, Union
 
@@ -97,6 +98,7 @@ class ImprintingEngine:
         features = np.asarray(embedding, np.float64)
         if features.shape != (self.embedding_dim,):
             raise RuntimeError("Invalid weights array shape.")
+        class_id = operator.index(class_id)
         if class_id > len(self._classes):
             raise RuntimeError("The class index of a new category is too large!")
         if class_id < 0 or (class_id < len(self._classes) and not self._classes[class_id][0]):

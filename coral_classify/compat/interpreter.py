@@ -8,6 +8,7 @@ across inferences, and an inference that was lost is done again with the same in
 from __future__ import annotations
 
 import enum
+import operator
 import os
 import weakref
 from typing import Any, Callable, Dict, List, Optional
@@ -111,12 +112,12 @@ class Interpreter:
             pass
 
     def resize_tensor_input(self, input_index: int, tensor_size: Any, strict: bool = False) -> None:
-        self._home.resize(int(input_index), tensor_size, strict)
+        self._home.resize(operator.index(input_index), tensor_size, strict)
         self._ready = False
         self._describe()
 
     def set_tensor(self, tensor_index: int, value: Any) -> None:
-        index = int(tensor_index)
+        index = operator.index(tensor_index)
         if index not in self._details:
             self._home.write(index, value)
             return
@@ -130,15 +131,15 @@ class Interpreter:
     def get_tensor(self, tensor_index: int, subgraph_index: int = 0) -> "np.ndarray[Any, Any]":
         """A copy of a tensor."""
         if subgraph_index:
-            return self._home.read(int(tensor_index), subgraph_index)
-        return np.array(self._view(int(tensor_index)))
+            return self._home.read(operator.index(tensor_index), operator.index(subgraph_index))
+        return np.array(self._view(operator.index(tensor_index)))
 
     def tensor(self, tensor_index: int) -> "Callable[[], np.ndarray[Any, Any]]":
         """A function that gives a view of an input or output (a copy of any other tensor).
 
         The view stays valid: other than the runtimes', it may be kept across :meth:`invoke`.
         """
-        index = int(tensor_index)
+        index = operator.index(tensor_index)
         return lambda: self._view(index).view(np.ndarray)
 
     def _view(self, index: int) -> "np.ndarray[Any, Any]":
@@ -176,7 +177,7 @@ class Interpreter:
         return [dict(one) for one in self._outputs]
 
     def get_tensor_details(self, subgraph_index: int = 0) -> List[Details]:
-        return self._home.tensor_details(subgraph_index)
+        return self._home.tensor_details(operator.index(subgraph_index))
 
     def get_signature_list(self) -> Dict[str, Any]:
         return {key: {"inputs": list(one["inputs"]), "outputs": list(one["outputs"])}

@@ -1,12 +1,14 @@
 """``edgetpu.learn.imprinting.engine``: weight imprinting as before PyCoral; the engine runs the pictures itself."""
 from __future__ import annotations
 
+import operator
 from typing import Any, List, Optional, Tuple
 
 import numpy as np
 
 from .classify import get_classes_from_scores, get_scores
 from .edgetpu_utils import make_interpreter, run_inference
+from .given import real
 from .imprinting import ImprintingEngine as Trainer
 
 __all__ = ["ImprintingEngine"]
@@ -57,7 +59,8 @@ class ImprintingEngine:
     def classify_with_input_tensor(self, input_tensor: "np.ndarray[Any, Any]", threshold: float = 0.0,
                                    top_k: int = 3) -> List[Tuple[int, float]]:
         """The best classes above a threshold, best first."""
-        if top_k <= 0:
+        threshold = real(threshold)
+        if operator.index(top_k) <= 0:
             raise ValueError("top_k must be positive!")
         if self._trained is None:
             self._trained = _ready(self._trainer.serialize_model())

@@ -4,6 +4,7 @@ What goes from one segment to the next are tensors by name.
 """
 from __future__ import annotations
 
+import operator
 import threading
 from collections import deque
 from typing import Any, Deque, Dict, List, Optional, Set
@@ -79,11 +80,11 @@ class PipelinedModelRunner:
     def set_input_queue_size(self, size: int) -> None:
         """How many requests may wait for each segment; more block ``push``.  0: any number."""
         for queue in self._queues[:-1]:
-            queue.limit(size)
+            queue.limit(_size(size))
 
     def set_output_queue_size(self, size: int) -> None:
         """How many answers may wait for ``pop``."""
-        self._queues[-1].limit(size)
+        self._queues[-1].limit(_size(size))
 
     def push(self, input_tensors: Tensors) -> None:
         """Have these inputs run, by name; an empty dict ends the pipeline.
@@ -121,6 +122,13 @@ class PipelinedModelRunner:
     def __del__(self) -> None:
         for queue in self._queues:      # ends the threads, and whoever waits
             queue.put(None)
+
+
+def _size(value: int) -> int:
+    size = operator.index(value)
+    if size < 0:
+        raise TypeError("a queue size is a number of at least 0, got %d" % size)
+    return size
 
 
 class _State:

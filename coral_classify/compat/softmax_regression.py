@@ -4,6 +4,7 @@ Scores = softmax(x · W + b); the loss is cross-entropy, its gradient for the lo
 """
 from __future__ import annotations
 
+import operator
 import sys
 from typing import Any, Dict, Optional, Tuple
 
@@ -12,6 +13,7 @@ import numpy as np
 from ..errors import ModelError
 from ..modelfiles import Constant, Layer, read_graph, rewrite
 from ..types import Quantization, TensorSpec
+from .given import real
 from .imprinting import read_model_bytes
 
 __all__ = ["SoftmaxRegression"]
@@ -29,12 +31,13 @@ class SoftmaxRegression:
 
     def __init__(self, feature_dim: Optional[int] = None, num_classes: Optional[int] = None,
                  weight_scale: float = 0.01, reg: float = 0.0) -> None:
-        if not feature_dim or not num_classes:
+        if feature_dim is None or num_classes is None or min(operator.index(feature_dim),
+                                                             operator.index(num_classes)) < 1:
             raise ValueError("feature_dim and num_classes are needed, got %r and %r" % (feature_dim, num_classes))
-        self.feature_dim = int(feature_dim)
-        self.num_classes = int(num_classes)
-        self.reg = reg
-        self._weights = np.random.randn(self.feature_dim, self.num_classes) * weight_scale
+        self.feature_dim = operator.index(feature_dim)
+        self.num_classes = operator.index(num_classes)
+        self.reg = real(reg)
+        self._weights = np.random.randn(self.feature_dim, self.num_classes) * real(weight_scale)
         self._bias = np.zeros(self.num_classes)
         self._lowest = self._highest = 0.0      # of the logits that were seen
 
@@ -65,7 +68,9 @@ class SoftmaxRegression:
         :param print_every: a line about loss and accuracy each so many steps; 0: none
         """
         features, labels = np.asarray(data["data_train"]), np.asarray(data["labels_train"])
-        for step in range(1, num_iter + 1):
+        batch_size, print_every = operator.index(batch_size), operator.index(print_every)
+        learning_rate = real(learning_rate)
+        for step in range(1, operator.index(num_iter) + 1):
             chosen = np.random.choice(len(features), batch_size)
             loss, gradient = self._loss(features[chosen], labels[chosen])
             self._weights -= learning_rate * (features[chosen].T @ gradient)
@@ -77,7 +82,10 @@ class SoftmaxRegression:
 
     def get_accuracy(self, mat_x: "np.ndarray[Any, Any]", labels: "np.ndarray[Any, Any]") -> float:
         """The share of examples (examples, features) that get their own label."""
-        return float((self._logits(mat_x).argmax(axis=1) == np.asarray(labels)).mean())
+        best = self._logits(mat_x).argmax(axis=1)
+        if np.shape(labels) != best.shape:
+            raise ValueError("%d examples have labels of the shape %s" % (len(best), np.shape(labels)))
+        return float((best == np.asarray(labels)).mean())
 
     def serialize_model(self, in_model_path: str) -> bytes:
         """A model that classifies: the one that gives the features, with this layer and a softmax behind it.

@@ -137,6 +137,7 @@ def compare_with_twin(compiled: Path, device: str, pictures: Sequence[Any] = (),
     from ..classifier import Classifier
 
     compiled = Path(arguments.file("compiled", compiled))
+    arguments.text("device", device)
     pictures = list(arguments.pictures("pictures", pictures))
     count = arguments.whole("count", count, least=1)
     twin = twin_of(read_model(compiled))

@@ -2,7 +2,7 @@
 
 Knows features, heads, what to expect of them, and the file that carries them all.  Knows nothing of engines, drivers:
 pictures go through a :class:`coral_classify.Classifier`, so a base on an Edge TPU learns on the Edge TPU, supervised.
-May use: doors, errors, types, writing, answers, modelfiles, pictures, placement, classifier.
+May use: doors, errors, arguments, types, writing, answers, modelfiles, pictures, placement, classifier.
 """
 from __future__ import annotations
 

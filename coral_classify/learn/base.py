@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any, List, NamedTuple, Optional, Union
 
+from .. import arguments
 from ..classifier import Classifier
 from ..errors import ModelError
 from ..modelfiles import compiled_path, extractor, passports, read_model, split, twin_path
@@ -38,9 +39,12 @@ class Base(NamedTuple):
 def find_base(model: Union[str, "os.PathLike[str]", None]) -> Base:
     """:param model: as for :class:`coral_classify.Classifier`; of a published classifier that has a feature extractor
         of its own, the extractor is taken if it is here
+    :raises UsageError: if it cannot be meant
     :raises ModelError: if there is none, or its features cannot be found
     """
     notes: List[str] = []
+    if model is not None:
+        arguments.file("base", model, "the path or the name of a model")
     name = passports.embedded_name() if model is None else os.fspath(model)
     path = None
     if model is not None and not os.path.exists(name):

@@ -11,7 +11,7 @@ import numpy as np
 from .heads import SHARPNESS, Head, cosine, probabilities, softmax_regression, span, unit
 from .intervals import Share, share
 
-__all__ = ["NONE", "Choice", "choose_head"]
+__all__ = ["NONE", "UNTRIED", "Choice", "choose_head"]
 
 NONE = "none of these"      # the class after the last, for pictures of something else
 
@@ -19,7 +19,7 @@ _PENALTY = 0.01             # of the softmax regression; 0.003 to 0.1 do alike, 
 _ALIKE = 0.985              # cosine of pictures that are nearly one, such as two frames of a film
 _FOLDS = 5
 _TEMPERATURES = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)
-_UNTRIED = 4.8              # temperature where nothing could be held out: a sharpness of 48
+UNTRIED = 4.8              # temperature where nothing could be held out: a sharpness of 48
 _OWN_LOST, _OWN_LOST_AT_MOST = 0.02, 0.15   # share of own pictures that may be called none of these
 # The rule of "sure": the first score of which, held out, so many answers are right and so few other things pass.
 _MIN_SCORES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
@@ -64,7 +64,7 @@ def choose_head(features: "np.ndarray[Any, Any]", classes: "np.ndarray[Any, Any]
             best = int(np.argmin(losses))
             outcomes[kind] = right, -losses[best], _TEMPERATURES[best]
     kind = max(outcomes, key=lambda name: outcomes[name][:2]) if outcomes else "cosine"
-    temperature = outcomes[kind][2] if outcomes and number > 1 else _UNTRIED
+    temperature = outcomes[kind][2] if outcomes and number > 1 else UNTRIED
     head = makers[kind](units, classes)
     own = logits[kind][held]
     strange_logits = None

@@ -11,6 +11,7 @@ import os
 from collections import Counter
 from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
+from .. import arguments
 from ..errors import CoralClassifyError, UsageError
 from ..types import Result
 from .intervals import Share, share
@@ -35,8 +36,8 @@ class Evaluation:
 
     def __init__(self, model: str, labels: Sequence[str]) -> None:
         """:param labels: of the model; the true classes are matched with them letter by letter, but for case"""
-        self.model = model
-        self.labels = tuple(labels)
+        self.model = arguments.text("model", model, "the name of a model")
+        self.labels = arguments.texts("labels", labels)
         self.pictures = self.failed = self.right = self.right_5 = self.sure = self.sure_right = 0
         self.has_rule = False
         self.classes: "Counter[str]" = Counter()                    # pictures of each true class
@@ -121,9 +122,15 @@ def evaluate(evaluation: Evaluation, pictures: Iterable[Tuple[str, Any]],
         :meth:`coral_classify.Classifier.stream`
     :param resume: a file that gets a line for each picture, and of which the pictures that it has are not asked again
     :param tell: is told each record
-    :raises UsageError: if that file is of something else
+    :raises UsageError: if that file is of something else; for what cannot be meant
     :raises CoralClassifyError: if it cannot be written
     """
+    arguments.instance("evaluation", evaluation, Evaluation)
+    pairs = arguments.of_classes("pictures", pictures)
+    arguments.callback("answers", answers)
+    resume = None if resume is None else os.fspath(arguments.file("resume", resume))
+    if tell is not None:
+        arguments.callback("tell", tell)
     done = set()
     for record in _former(resume, evaluation) if resume else ():
         done.add(record["image"])
@@ -131,7 +138,7 @@ def evaluate(evaluation: Evaluation, pictures: Iterable[Tuple[str, Any]],
     waiting: List[str] = []
 
     def asked() -> Iterator[Any]:
-        for truth, picture in pictures:
+        for truth, picture in pairs:
             if str(picture) not in done:
                 waiting.append(truth)
                 yield picture

@@ -9,6 +9,7 @@ import io
 from html import escape
 from typing import List, Tuple
 
+from .. import arguments
 from ..errors import CoralClassifyError
 from ..pictures import prepare
 from .evaluation import Evaluation, Wrong
@@ -28,6 +29,7 @@ _NAMES = {"top1": "right", "top5": "right class among the best five", "sure": "s
 
 def html(evaluation: Evaluation) -> str:
     """The page."""
+    arguments.instance("evaluation", evaluation, Evaluation)
     figures = "".join("<tr><td>%s</td><td>%s</td><td class=n>%d</td></tr>"
                       % (_NAMES[name], escape(str(value)), value.of) for name, value in evaluation.shares().items())
     classes = "".join(

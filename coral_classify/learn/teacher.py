@@ -9,6 +9,7 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tu
 
 import numpy as np
 
+from .. import arguments
 from ..answers import real_features
 from ..classifier import Classifier
 from ..errors import ModelError, UsageError
@@ -16,9 +17,9 @@ from ..modelfiles import compiled_path, twin_path
 from ..pictures import Picture, name_of
 from ..types import Prediction
 from .base import Base, Features, find_base
-from .choice import NONE, Choice, choose_head
+from .choice import NONE, UNTRIED, Choice, choose_head
 from .collection import Collection
-from .heads import probabilities, unit
+from .heads import cosine, probabilities, unit
 from .taught import put, read_taught, taught_content
 
 __all__ = ["Lesson", "Teacher"]
@@ -54,7 +55,7 @@ class Teacher:
 
         :raises ModelError: if it was not made by teaching
         """
-        path = Path(file)
+        path = Path(arguments.file("file", file))
         taught = read_taught(path)
         compiled = path.name.endswith("_edgetpu.tflite")
         other = twin_path(path) if compiled else compiled_path(path)
@@ -90,16 +91,21 @@ class Teacher:
         """Show pictures of one class.  They are looked at once, and not kept; their features are.
 
         :param name: of the class; one line
+        :raises UsageError: for a name that cannot be one, and for None as a picture
         :param pictures: as for :meth:`coral_classify.Classifier.classify`
         """
         return self.show_many((name, picture) for picture in pictures)
 
     def show_many(self, pictures: Iterable[Tuple[str, Picture]]) -> Lesson:
-        """Show pictures of many classes: (class, picture) of each; decoded by threads while the device works."""
+        """Show pictures of many classes: (class, picture) of each; decoded by threads while the device works.
+
+        :raises UsageError: as :meth:`show`; nothing is learned then
+        """
+        pairs = arguments.of_classes("pictures", pictures)
         names: List[str] = []
 
         def shown() -> Iterable[Picture]:
-            for name, picture in pictures:
+            for name, picture in pairs:
                 names.append(_checked(name))
                 yield picture
         rows, failed = self._looked_at(shown())
@@ -111,7 +117,8 @@ class Teacher:
 
     def show_none(self, pictures: Iterable[Picture]) -> Lesson:
         """Show pictures of what is none of the classes, to learn where these end."""
-        rows, failed = self._looked_at(pictures)
+        pairs = arguments.of_classes("pictures", (("", one) for one in arguments.pictures("pictures", pictures)))
+        rows, failed = self._looked_at(picture for _, picture in pairs)
         self._strange += [row for _, _, row in rows]
         self._choice = None
         return Lesson(len(rows), tuple(failed), 0, ())
@@ -133,6 +140,7 @@ class Teacher:
         :returns: how many pictures it had
         :raises UsageError: if there is no such class
         """
+        arguments.text("name", name, "the name of a class")
         self._choice = None
         return self._collection.forget(name)
 
@@ -176,8 +184,27 @@ class Teacher:
         :raises UsageError: if nothing was shown
         :raises ImageError: if the picture cannot be read
         """
+        top_k = arguments.whole("top_k", top_k, least=1)
         scores = probabilities(self.choice.head.logits(unit(self._features.embed(picture).astype(np.float64))))
         names = self._collection.classes + (NONE,)
+        best = sorted(range(len(scores)), key=lambda i: (-scores[i], i))[:top_k]
+        return tuple(Prediction(i, names[i], float(scores[i])) for i in best)
+
+    def glance(self, picture: Picture, *, top_k: int = 5) -> Tuple[Prediction, ...]:
+        """As :meth:`classify`, at once however many pictures were shown: which class a picture is most like.
+
+        The cosine head alone, without ``none of these``: nothing is held out and nothing chosen.
+
+        :raises UsageError: if nothing was shown
+        :raises ImageError: if the picture cannot be read
+        """
+        stored, numbers = self._collection.pictures()
+        if not len(stored):
+            raise UsageError("no picture was shown yet; show some of each class first")
+        names = self._collection.classes
+        logits = cosine(unit(self._real(stored).astype(np.float64)), numbers, len(names)).logits(
+            unit(self._features.embed(picture).astype(np.float64)))
+        scores = probabilities(UNTRIED * logits)
         best = sorted(range(len(scores)), key=lambda i: (-scores[i], i))[:top_k]
         return tuple(Prediction(i, names[i], float(scores[i])) for i in best)
 
@@ -190,7 +217,7 @@ class Teacher:
         :returns: what was written
         :raises UsageError: if nothing was shown, or for another name
         """
-        path = Path(file)
+        path = Path(arguments.file("file", file))
         if path.suffix != ".tflite":
             raise UsageError("%s: the name must end in .tflite" % path)
         if path.name.endswith("_edgetpu.tflite"):
@@ -242,9 +269,14 @@ class Teacher:
 
 
 def _checked(name: str) -> str:
-    name = " ".join(name.split())
+    wanted = "the name of a class"
+    name = " ".join(arguments.text("name", name, wanted).split())
     if not name or name == NONE:
         raise UsageError("a class cannot be called %r" % name)
+    try:
+        name.encode("utf-8")
+    except UnicodeError:        # half of a character, which no file can hold
+        raise arguments.wrong("name", wanted, name) from None
     return name
 
 

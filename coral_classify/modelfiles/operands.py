@@ -13,7 +13,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 from ..errors import ModelError
 from .flatbuffer import Table
 
-__all__ = ["Operand", "check"]
+__all__ = ["Operand", "check", "is_known"]
 
 _ELEMENTS = 1 << 27         # of what is resized or repeated
 _MOST = 1 << 16             # of a size, a stride or a number of copies
@@ -83,6 +83,12 @@ _ARITHMETIC = {"ADD", "SUB", "MUL", "DIV", "SQUARED_DIFFERENCE", "CONV_2D", "DEP
                "ELU", "RELU", "RELU6", "RELU_N1_TO_1", "RELU_0_TO_1", "MEAN", "SUM", "L2_NORMALIZATION", "QUANTIZE",
                "DEQUANTIZE", "BATCH_MATMUL", "CONCATENATION", "MAXIMUM", "MINIMUM", "GELU", "RSQRT"}
 _NARROW = (3, 7, 9)         # TensorType: uint8, int16, int8
+_HANDLES = (13, 14)         # TensorType: resources and variants, which are pointers
+_NO_NUMBERS = (5, 13, 14)   # and texts
+# Operators that only move or compare elements, texts as well.
+_MOVES = {"RESHAPE", "SQUEEZE", "EXPAND_DIMS", "GATHER", "SLICE", "STRIDED_SLICE", "CONCATENATION", "PACK", "UNPACK",
+          "SPLIT", "SPLIT_V", "TILE", "TRANSPOSE", "REVERSE_V2", "SHAPE", "RANK", "EQUAL", "NOT_EQUAL", "SELECT",
+          "SELECT_V2", "BROADCAST_TO", "FILL", "PAD", "PADV2", "CAST"}
 _SCALES = (1e-15, 1e9)      # per-channel weights of dead filters have about 1e-12
 _RATIO = 1 << 18            # of the scales of sums: engines shift by 20 bits
 
@@ -101,6 +107,11 @@ class Operand(NamedTuple):
     content: Optional[bytes]        # of a constant of whole numbers; None: computed, or of another type
 
 
+def is_known(name: str) -> bool:
+    """Whether it is one of the operators of which something is known here: they do nothing but give their outputs."""
+    return name in _RULES
+
+
 def check(who: str, name: str, operator: Table, inputs: Sequence[Optional[Operand]],
           outputs: Sequence[Operand]) -> None:
     """Check one operator.
@@ -115,6 +126,9 @@ def check(who: str, name: str, operator: Table, inputs: Sequence[Optional[Operan
         return
     if not rule.least <= len(inputs) <= rule.most or not outputs:
         raise ModelError("%s has %d inputs and %d outputs; the file is damaged" % (who, len(inputs), len(outputs)))
+    if any(operand and operand.kind in (_HANDLES if name in _MOVES else _NO_NUMBERS)
+           for operand in list(inputs) + list(outputs)):
+        raise ModelError("%s takes or gives what are no numbers; the file is damaged" % who)
     if name in _ARITHMETIC:
         _check_scales(who, [operand for operand in list(inputs) + list(outputs) if operand and operand.kind in _NARROW])
     kind = operator.scalar(3, "uint8")

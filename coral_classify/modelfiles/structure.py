@@ -116,7 +116,18 @@ def _graph(graph: Table, codes: Sequence[str], spans: Sequence[Tuple[int, int]],
     for number in outputs:
         if number not in known:
             raise ModelError("nothing gives output tensor %d a value; the file is damaged" % number)
+    _check_use(graph, codes, outputs)
     return calls
+
+
+def _check_use(graph: Table, codes: Sequence[str], outputs: Sequence[int]) -> None:
+    """An operator works for another, or for the graph: converters leave no idle one, and XNNPACK in tflite-runtime 2.11
+    crashes over it."""
+    taken = set(outputs).union(*(operator.numbers(1, "int32") for operator in graph.tables(3)))
+    for place, operator in enumerate(graph.tables(3)):
+        name = codes[operator.scalar(0, "uint32")]
+        if operands.is_known(name) and not taken.intersection(operator.numbers(2, "int32")):
+            raise ModelError("nothing takes what operator %d (%s) gives; the file is damaged" % (place, name))
 
 
 def _is_custom(name: str) -> bool:

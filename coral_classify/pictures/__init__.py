@@ -8,8 +8,10 @@ from __future__ import annotations
 from .limits import HELD_BYTES, Limits, limits
 from .normalization import Channels, Normalization, PixelTable, choose
 from .preprocess import FITS, Picture, Prepared, check_region, check_rotate, name_of, prepare
+from .scalable import Scalable
 from .surveys import EXTENSIONS
 from .views import VIEWS, view_of
 
 __all__ = ["Channels", "EXTENSIONS", "FITS", "HELD_BYTES", "Limits", "Normalization", "Picture", "PixelTable",
-           "Prepared", "VIEWS", "check_region", "check_rotate", "choose", "limits", "name_of", "prepare", "view_of"]
+           "Prepared", "Scalable", "VIEWS", "check_region", "check_rotate", "choose", "limits", "name_of", "prepare",
+           "view_of"]

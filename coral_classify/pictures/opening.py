@@ -5,6 +5,7 @@ Knows files, pipes and Pillow's way of opening; every failure becomes an :class:
 from __future__ import annotations
 
 import contextlib
+import importlib
 import inspect
 import io
 import os
@@ -25,6 +26,7 @@ _MPO = "MPO"        # what Pillow calls a JPEG with further pictures behind it
 # Of what Pillow decodes in Python, one or two million pixels a second: run lengths of BMP, PPM of text or odd depth.
 _SLOW_PIXELS = 1 << 21
 _NOTHING = surveys.Survey()
+_PLUGINS = {"WEBP": "WebP"}     # names of Pillow's modules that are not the format's
 _SLOW_BYTES, _SLOW_ROWS = 24, 256       # for a pixel; and what one code may add in older versions of Pillow
 
 
@@ -74,6 +76,9 @@ def look_at(image: "Image.Image", found: surveys.Survey = _NOTHING) -> Opened:
 
 
 def _open(file: BinaryIO, form: str) -> "Image.Image":
+    if form not in Image.OPEN:      # else Pillow would import every format that it has
+        with contextlib.suppress(ImportError):      # it is older than this one
+            importlib.import_module("PIL.%sImagePlugin" % _PLUGINS.get(form, form.capitalize()))
     # Older versions may take another format than the marks say, which is refused then; none that they would take for a
     # file with these marks starts a program.
     try:

@@ -5,13 +5,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, NamedTuple, Optional, Tuple, Union
 
-from .. import arguments, edgetpu, zoo
+from .. import arguments, edgetpu, remote, zoo
 from ..edgetpu import Options
 from ..engine import open_session
 from ..errors import DeviceError, ModelError
 from ..events import ON_DEVICE_LOSS
 from ..locations import find, home, package_folder
 from ..modelfiles import ModelFile, passports, twin_path
+from ..remote import is_board
 from ..types import Session
 from .placement import Placement, placements, twin_of
 
@@ -78,13 +79,20 @@ class Supervision(NamedTuple):
             arguments.flag("wait_for_device", self.wait_for_device))
 
 
+def check_device(device: str) -> None:
+    """:raises UsageError: if no device can be called so"""
+    if is_board(device):
+        remote.board(device)
+    elif device not in ("auto", "cpu", "shared") if isinstance(device, str) else True:
+        edgetpu.match(device, [])
+
+
 def checked_place(device: str, engine: Optional[str], threads: Optional[int]) -> Optional[int]:
     """The number of threads, after a look at all three.
 
     :raises UsageError: for what cannot be meant
     """
-    if device not in ("auto", "cpu", "shared") if isinstance(device, str) else True:
-        edgetpu.match(device, [])
+    check_device(device)
     if engine is not None:
         arguments.text("engine", engine)
     return None if threads is None else arguments.whole("threads", threads, least=1, most=1024)
@@ -94,6 +102,8 @@ def _open_one(way: Placement, engine: Optional[str], threads: Optional[int], opt
               watch: Supervision) -> Session:
     if way.device == "shared" and watch.wanted is False:
         raise DeviceError("a shared accelerator is always supervised; leave supervised=False out", cause="no-owner")
+    if is_board(way.device):
+        return _open_board(way, engine, threads, watch)
     if watch.wanted or way.device != "cpu" or watch[1:3] != (10000.0, "cpu"):
         # Processes and pipes: not for a plain session on the CPU, which starts sooner without them.
         from ..supervision import SupervisedSession, check_policy, decide
@@ -111,6 +121,18 @@ def _open_one(way: Placement, engine: Optional[str], threads: Optional[int], opt
                 threads=threads, options=options._asdict(), deadline_ms=watch.deadline_ms,
                 on_device_loss=watch.on_device_loss, on_event=watch.on_event, grace_s=grace_s)
     return open_session(way.model, device=way.device, engine=engine, threads=threads, options=options)
+
+
+def _open_board(way: Placement, engine: Optional[str], threads: Optional[int], watch: Supervision) -> Session:
+    from ..remote import open_board, open_plain
+    from ..supervision import check_policy, decide
+
+    check_policy(watch.deadline_ms, watch.on_device_loss)
+    if not decide(watch.wanted, way.device):
+        return open_plain(way.model, way.device, deadline_ms=watch.deadline_ms)
+    return open_board(way.model, way.device, twin=twin_of(way.model) if way.model.compiled else way.model,
+                      engine=engine, threads=threads, deadline_ms=watch.deadline_ms,
+                      on_device_loss=watch.on_device_loss, on_event=watch.on_event)
 
 
 def open_first(model: ModelFile, device: str, engine: Optional[str], threads: Optional[int],
@@ -146,6 +168,12 @@ def open_features(model: ModelFile, embedding: bool, device: str, engine: Option
 
     from ..modelfiles import extractor, read_model
 
+    if is_board(device):        # it has the whole network, and nobody brings it another one
+        twin = twin_of(model) if model.compiled else model
+        if twin is None:
+            raise DeviceError("model %s: a board gives no features, and the CPU twin is missing; put %s beside it" % (
+                model.path, twin_path(model.path).name), cause="no-twin")
+        model, device = twin, "cpu"
     try:
         content = extractor(model.path.read_bytes(), embedding)
     except ModelError as exc:

@@ -7,6 +7,7 @@ from typing import List, NamedTuple, Optional
 from .. import edgetpu
 from ..errors import DeviceError, ModelError
 from ..modelfiles import ModelFile, compiled_path, read_model, twin_path
+from ..remote import is_board
 from ..supervision import owner_is_there
 
 __all__ = ["Placement", "placements", "twin_of"]
@@ -33,10 +34,12 @@ def _read_if_there(path: Path, like: ModelFile) -> Optional[ModelFile]:
 def placements(model: ModelFile, device: str) -> List[Placement]:
     """The ways to run *model* on *device*, in the order in which to try them.
 
-    :param device: "auto", "cpu", or an Edge TPU by pycoral's grammar
+    :param device: "auto", "cpu", an Edge TPU by pycoral's grammar, or a board's address
     :raises UsageError: for an unknown device name
     :raises DeviceError: if the file that this device needs is missing
     """
+    if is_board(device):
+        return [Placement(model, device, "asked for %s" % device)]
     if device not in ("cpu", "shared"):
         edgetpu.match(device, [])
     if model.compiled:

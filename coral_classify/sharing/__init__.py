@@ -1,7 +1,7 @@
 """The owner of the accelerators of a machine, for every program on it: who may, whose turn it is, what is loaded.
 
 Knows sockets, turns and sessions.  Knows nothing of pictures and classes.  Its clients are sessions of ``supervision``.
-May use: doors, errors, modelfiles, edgetpu, engine, supervision.
+May use: doors, errors, arguments, modelfiles, edgetpu, engine, supervision.
 """
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ import time
 from contextlib import contextmanager
 from typing import Any, Dict, Iterator, List
 
+from .. import arguments
 from ..errors import DeviceError
 
 __all__ = ["Client", "Clients"]
@@ -64,8 +65,8 @@ class Client:
 class Clients:
     """:param most: how many may be housed at a time"""
 
-    def __init__(self, most: int) -> None:
-        self.most = most
+    def __init__(self, most: int = 256) -> None:
+        self.most = arguments.whole("most", most, least=1)
         self.most_of_one = max(1, int(most * _MOST_OF_ONE))
         self._lock = threading.Lock()
         self._silent: List[Client] = []  # those that were not let in yet, oldest first

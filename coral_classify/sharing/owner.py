@@ -14,7 +14,7 @@ import threading
 import time
 from typing import Any, Dict, List, Optional
 
-from .. import edgetpu
+from .. import arguments, edgetpu
 from ..errors import CoralClassifyError, DeviceError
 from ..supervision import GREETING, VERSION, greeted, read_line
 from .clients import Client, Clients
@@ -38,9 +38,13 @@ class Owner:
     :raises DeviceError: if another owner lives there
     """
 
-    def __init__(self, path: str, stock: Stock, clients: Clients, *, group: Optional[int] = None,
+    def __init__(self, path: str, stock: Stock, *, clients: Optional[Clients] = None, group: Optional[int] = None,
                  inherited: Optional[socket.socket] = None) -> None:
-        self._path, self._stock, self._clients = path, stock, clients
+        self._path = os.fspath(arguments.file("path", path, "the path of a socket"))
+        self._stock = arguments.instance("stock", stock, Stock)
+        self._clients = Clients() if clients is None else arguments.instance("clients", clients, Clients)
+        if group is not None:
+            arguments.whole("group", group, least=0, most=(1 << 32) - 2)
         self._over = threading.Event()
         self._began = time.monotonic()
         self._guard = -1
@@ -166,7 +170,7 @@ class Owner:
         while self._clients.in_hand and time.monotonic() < until:
             time.sleep(0.01)
         self._clients.hang_up()
-        self._stock.close(5.0)
+        self._stock.close()
         if not self._inherited:
             try:
                 os.unlink(self._path)

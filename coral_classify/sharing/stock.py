@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Any, Dict, List, Optional, Tuple
 
-from .. import edgetpu
+from .. import arguments, edgetpu
 from ..engine import describe
 from ..errors import CoralClassifyError, DeadlineExceeded, DeviceError, DeviceLost
 from ..supervision import DeviceHealth, Limits, SupervisedSession
@@ -47,6 +47,8 @@ class Stock:
     """
 
     def __init__(self, device: str = "auto", most: int = 8) -> None:
+        arguments.text("device", device)
+        arguments.whole("most", most, least=1)
         self.places = Places(device)
         self.strikes = Strikes()
         self.faults = 0  # of the accelerators, that were survived
@@ -143,7 +145,7 @@ class Stock:
         with self._lock:
             return list(self._loaded)
 
-    def close(self, within_s: float) -> None:
+    def close(self, within_s: float = 5.0) -> None:
         with self._lock:
             for loaded in list(self._loaded):
                 self._drop(loaded)

@@ -7,7 +7,8 @@ May use: errors, arguments, types, pictures (the type alone), engine (how many c
 """
 from __future__ import annotations
 
+from .item import Asked
 from .steps import Steps
 from .streams import stream
 
-__all__ = ["Steps", "stream"]
+__all__ = ["Asked", "Steps", "stream"]

@@ -22,13 +22,15 @@ class Devices:
     """The work of the devices' threads.
 
     :param stand_in: as for :func:`coral_classify.streaming.stream`
+    :param tell: is called with each picture that is done
     """
 
     def __init__(self, classifiers: "Sequence[Steps]", traffic: Traffic,
-                 stand_in: "Optional[Callable[[], Optional[Steps]]]") -> None:
+                 stand_in: "Optional[Callable[[], Optional[Steps]]]", tell: Callable[[Item], None]) -> None:
         self._classifiers = classifiers
         self._traffic = traffic
         self._stand_in = stand_in
+        self._tell = tell
 
     def infer(self, which: int) -> None:
         classifier = self._classifiers[which]
@@ -48,9 +50,12 @@ class Devices:
                     mine.append(heapq.heappop(self._traffic.to_run))
             item = mine.popleft()
             self._ask(classifier, item, mine[0] if mine else None)
-            if self._settle(which, item, mine):
-                self._wait_for_device(which)
+            lost = self._settle(which, item, mine)
+            if item.done:
+                self._tell(item)
             del item
+            if lost:
+                self._wait_for_device(which)
 
     @staticmethod
     def _ask(classifier: "Steps", item: Item, then: Optional[Item]) -> None:
@@ -121,4 +126,5 @@ class Devices:
                 self._ask(classifier, item, None)
                 with self._traffic.lock:
                     self._traffic.finish(item)
+                self._tell(item)
                 del item

@@ -20,7 +20,7 @@ from ..errors import CoralClassifyError, DeviceError, SessionClosed
 from ..pictures import Picture
 from ..types import Result, Wanted
 from .devices import Devices
-from .item import Item
+from .item import Asked, Item
 from .traffic import Traffic
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ _STALL_S = 0.1      # a picture that takes longer lets further ones pass, …
 _STALL_FACTOR = 16  # … up to so many times the window
 _QUICK_S = 0.002    # a source that gives its pictures faster is read ahead of finished results
 _MOST_DECODERS = 1024       # threads; the system refuses more at some point
+_MOST_AHEAD = 1 << 14       # pictures; more give nothing
 _MOST_BYTES = 1 << 40
 _GRACE_S = 0.5      # for what is in progress when the stream is closed
 
@@ -50,6 +51,7 @@ def stream(
     """The results for *pictures*, in their order; see :meth:`coral_classify.Classifier.stream`.
 
     :param classifiers: of one model, on a device each; a list may grow meanwhile
+    :param pictures: an :class:`Asked` among them has wishes of its own, and is told of instead of given out
     :param stand_in: given where a lost device's pictures are for the others: gives one more classifier for the time
         while all are lost, or None
     :raises UsageError: at once, for a parameter that cannot be meant
@@ -59,7 +61,7 @@ def stream(
     decoders = None if decoders is None else arguments.whole("decoders", decoders, least=1, most=_MOST_DECODERS)
     max_bytes = arguments.whole("max_bytes", max_bytes, least=1, most=_MOST_BYTES)
     spec = classifiers[0].input
-    ahead = max(1, min(ahead, max_bytes // (spec.dtype.itemsize * int(np.prod(spec.shape)))))
+    ahead = max(1, min(ahead, _MOST_AHEAD, max_bytes // (spec.dtype.itemsize * int(np.prod(spec.shape)))))
     decoders = min(ahead, decoders or usable_cores())
     return _Stream(classifiers, pictures, wanted, ahead, decoders, max_bytes, stand_in).results()
 
@@ -86,7 +88,7 @@ class _Stream:
         self._stalled = False                   # the first in the window takes long
         self._trouble: Optional[Exception] = None   # what the source raised
         self._traffic = Traffic(len(classifiers))
-        self._devices = Devices(classifiers, self._traffic, stand_in)
+        self._devices = Devices(classifiers, self._traffic, stand_in, self._tell)
 
     def results(self) -> Iterator[Result]:
         threads = [self._thread("decode", self._decode) for _ in range(self._decoders)]
@@ -117,7 +119,8 @@ class _Stream:
                     self._window.popleft()
                     self._held -= item.size
                     self._stalled = False
-                    yield self._result(item)
+                    if item.tell is None:
+                        yield self._result(item)
                     del item
         finally:
             if os.getpid() == owner:
@@ -173,7 +176,8 @@ class _Stream:
             self._quick = time.monotonic() - began < _QUICK_S
             if isinstance(picture, np.ndarray) and picture.flags.writeable:
                 picture = picture.copy()    # cameras fill the same array again while this one waits
-            item = Item(self._taken, picture)
+            item = (Item(self._taken, picture.picture, picture.wanted, picture.tell) if isinstance(picture, Asked)
+                    else Item(self._taken, picture, self._wanted))
             del picture
             self._taken += 1
             self._held += item.size
@@ -201,32 +205,53 @@ class _Stream:
                 self._traffic.awaited = None
             if self._traffic.defect is not None:
                 raise self._traffic.defect
+            given_up: List[Item] = []
             if not item.done:
-                self._give_up_if_all_are_away()
+                given_up = self._give_up_if_all_are_away()
                 if not self._has_room():
                     self._traffic.finished.wait(_STALL_S)
-            return item.done
+            done = item.done
+        for one in given_up:
+            self._tell(one)
+        return done
 
-    def _give_up_if_all_are_away(self) -> None:
+    def _give_up_if_all_are_away(self) -> List[Item]:
         """A picture waits within bounds only.  For the stand-in it waits as it would for a device."""
         if not self._traffic.are_all_away() or self._traffic.bridged:
-            return
+            return []
         if time.monotonic() - max(self._traffic.away_since.values()) < _PATIENCE_S:
-            return
+            return []
         troubles = "; ".join(str(classifier.trouble) for classifier in self._classifiers)
-        for item in self._traffic.to_run:
+        given_up = list(self._traffic.to_run)
+        for item in given_up:
             item.failure = DeviceError("every device is away: %s" % troubles)
             self._traffic.finish(item)
         self._traffic.to_run.clear()
+        return given_up
 
     def _result(self, item: Item) -> Result:
         if item.failure is None:
             assert item.by is not None and item.ready is not None and item.inferred is not None
-            result = item.by.result(item.picture, item.ready, item.inferred, self._wanted)
+            result = item.by.result(item.picture, item.ready, item.inferred, item.wanted)
             return result._replace(recovered=True) if item.tries else result
         if isinstance(item.failure, SessionClosed) or not isinstance(item.failure, CoralClassifyError):
             raise item.failure      # no fault of this picture's
         return (item.by or self._classifiers[0]).failed(item.picture, item.failure)
+
+    # ---- whichever thread is done with a picture
+
+    def _tell(self, item: Item) -> None:
+        """Whoever asked for it does not wait for the stream's order."""
+        if item.tell is None:
+            return
+        result: Optional[Result] = None
+        failure = item.failure
+        try:
+            result = self._result(item)
+        except Exception as exc:
+            failure = exc
+        item.picture = b""      # it may wait here for those before it, without its bytes
+        item.tell(result, failure)
 
     # ---- the decoding threads
 
@@ -240,7 +265,7 @@ class _Stream:
                 item = self._traffic.to_decode.popleft()
                 item.tensor = self._traffic.free.pop()
             try:
-                item.ready = self._classifiers[0].prepared(item.picture, self._wanted, item.tensor)
+                item.ready = self._classifiers[0].prepared(item.picture, item.wanted, item.tensor)
             except Exception as exc:
                 item.failure = exc
             with self._traffic.lock:
@@ -248,4 +273,6 @@ class _Stream:
                     self._traffic.finish(item)
                 else:
                     self._traffic.decoded(item)
+            if item.failure is not None:
+                self._tell(item)
             del item

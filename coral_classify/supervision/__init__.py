@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from .guest import Guest, Request
     from .health import DeviceHealth
     from .limits import Limits
-    from .owner import GREETING, VERSION, ask_status, greeted, owner_is_there, read_line, shared_paths, socket_path
+    from .owner import GREETING, VERSION, ask_status, greeted, read_line, shared_paths
     from .policy import check_policy, decide
     from .supervised import SupervisedSession
+    from .whereabouts import owner_is_there, socket_path
 
 __all__ = ["GREETING", "VERSION", "DeviceHealth", "Guest", "Limits", "Request", "SupervisedSession", "ask_status",
            "check_policy", "decide", "greeted", "owner_is_there", "read_line", "shared_paths", "socket_path"]
@@ -26,5 +27,5 @@ __all__ = ["GREETING", "VERSION", "DeviceHealth", "Guest", "Limits", "Request", 
 __getattr__ = on_first_use(__name__, {
     "DeviceHealth": "health", "Limits": "limits", "SupervisedSession": "supervised", "check_policy": "policy",
     "decide": "policy", "Guest": "guest", "Request": "guest", "GREETING": "owner", "VERSION": "owner",
-    "ask_status": "owner", "greeted": "owner", "owner_is_there": "owner", "read_line": "owner",
-    "shared_paths": "owner", "socket_path": "owner"})
+    "ask_status": "owner", "greeted": "owner", "owner_is_there": "whereabouts", "read_line": "owner",
+    "shared_paths": "owner", "socket_path": "whereabouts"})

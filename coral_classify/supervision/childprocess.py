@@ -21,6 +21,7 @@ from ..errors import EngineError
 from ..types import TensorSpec, filled
 from . import channel
 from .hostprocess import Host, borrow
+from .hostthread import HostThread
 from .owner import OwnerHost
 from .tensors import Memory, Place, SharedTensor, shared_sets, size_of
 
@@ -63,7 +64,11 @@ class Child:
         self._results: "List[Tensors]" = []  # for large outputs, in turn: two requests may be on their way
         self._buried = False
         self._code: Optional[int] = None
-        self._host: Union[Host, OwnerHost] = OwnerHost() if key == "shared" else borrow(key)
+        self._host: Union[Host, HostThread, OwnerHost]
+        if order.get("in_thread"):
+            self._host = HostThread()
+        else:
+            self._host = OwnerHost() if key == "shared" else borrow(key)
         try:
             self._wire = channel.Wire(self._host.new_wire(order))
         except BaseException:

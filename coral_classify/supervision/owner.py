@@ -1,4 +1,4 @@
-"""The way to the owner of shared accelerators, as a client goes it: where its socket lies, the greeting, the wire.
+"""The way to the owner of shared accelerators, as a client goes it: the greeting, the wire.
 
 An :class:`OwnerHost` stands where a worker process stands (:mod:`coral_classify.supervision.hostprocess`): behind the
 greeting the same frames travel, so that keeper, twin and policy of a session serve a shared accelerator, too.
@@ -10,38 +10,18 @@ import array
 import json
 import os
 import socket
-import stat
 import time
 from typing import Any, Dict, List, Optional, Set, Tuple
 
 from ..errors import DeviceError
+from .whereabouts import owner_is_there, socket_path
 
-__all__ = ["GREETING", "VERSION", "OwnerHost", "ask_status", "greeted", "owner_is_there", "read_line", "shared_paths",
-           "socket_path"]
+__all__ = ["GREETING", "VERSION", "OwnerHost", "ask_status", "greeted", "read_line", "shared_paths"]
 
 VERSION = 1
 GREETING = "coral-classify"
-_SYSTEM_WIDE = "/run/coral-classify/coral-classify.sock"
 _ANSWER_S = 5.0  # for the owner's greeting; a healthy one answers at once
 _LONGEST_LINE = 1 << 16
-
-
-def socket_path() -> str:
-    """``CORAL_CLASSIFY_SOCKET``; else the user's own socket, or that of the system where the user has none."""
-    named = os.environ.get("CORAL_CLASSIFY_SOCKET")
-    if named:
-        return named
-    folder = os.environ.get("XDG_RUNTIME_DIR")
-    own = os.path.join(folder, "coral-classify.sock") if folder else ""
-    return own if own and (os.path.exists(own) or not os.path.exists(_SYSTEM_WIDE)) else _SYSTEM_WIDE
-
-
-def owner_is_there() -> bool:
-    """Whether a socket lies where an owner's would; connects to nobody."""
-    try:
-        return stat.S_ISSOCK(os.stat(socket_path()).st_mode)
-    except OSError:
-        return False
 
 
 def read_line(end: socket.socket, descriptors: Optional[List[int]] = None) -> str:

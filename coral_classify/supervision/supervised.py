@@ -51,6 +51,8 @@ class SupervisedSession(Session):
     :param limits: deadlines in detail; wins over *deadline_ms*
     :param health: pauses between attempts
     :param factory: ``"module:function"`` called with the description in the worker; a seam for tests
+    :param thread_factory: another one for the device, called in a thread of this process: for a session that waits for
+        others and cannot crash.  The twin has its worker all the same
     :param grace_s: with a twin and ``"cpu"``: how long the first opening may keep the caller waiting; after that, and
         where the device is refused, the twin answers, and the device takes over once it is open.  None: wait for the
         end of the first opening, and raise what it raised
@@ -72,6 +74,7 @@ class SupervisedSession(Session):
         limits: Optional[Limits] = None,
         health: Optional[DeviceHealth] = None,
         factory: str = _FACTORY,
+        thread_factory: Optional[str] = None,
         grace_s: Optional[float] = None,
         is_listed: Optional[Callable[[], bool]] = None,
     ) -> None:
@@ -94,7 +97,7 @@ class SupervisedSession(Session):
         health = health or (health_on_cpu() if self._on_cpu else DeviceHealth())
         self._keeper = Keeper(
             device,
-            {"factory": factory, "description": description},
+            {"factory": thread_factory or factory, "description": description, "in_thread": thread_factory is not None},
             health=health,
             limits=limits,
             tell=tell,

@@ -21,13 +21,14 @@ from ..types import TensorSpec
 __all__ = ["SEALS", "Layout", "Memory", "Place", "SharedTensor", "mapped", "shared_if_possible", "shared_sets",
            "size_of"]
 
+_logger = logging.getLogger("coral_classify.supervised")
+
 Place = Tuple[int, int, int]  # of a tensor: number of its memory, slot in it, position in the slot's set
 
 SEALS = 1 | 2 | 4  # F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW (linux/fcntl.h)
 _F_ADD_SEALS = 1033
 _MFD_CLOEXEC, _MFD_ALLOW_SEALING = 1, 2  # linux/memfd.h
 _ALIGNMENT = 64  # bytes: no two tensors share a cache line
-_logger = logging.getLogger("coral_classify.supervised")
 _numbers = itertools.count(1)
 
 
@@ -105,7 +106,7 @@ def shared_sets(specs: Sequence[TensorSpec], count: int) -> "List[Tuple[np.ndarr
 
 
 def shared_if_possible(specs: Sequence[TensorSpec], count: int) -> "List[Tuple[np.ndarray[Any, Any], ...]]":
-    """As :func:`shared_sets`; none where there is no such memory: tensors are copied then."""
+    """:func:`shared_sets`; none where there is no such memory: tensors are copied then."""
     try:
         return shared_sets(specs, count)
     except OSError as exc:

@@ -2,7 +2,7 @@
 
 Knows the contract, and the driver's C functions.  Needs no board; the fake needs no engine either, the simulated
 driver a C compiler.
-May use: errors, types, doors; engine and modelfiles in the program that answers for the simulated driver.
+May use: doors, errors, arguments, types; engine and modelfiles in the program that answers for the simulated driver.
 """
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
 """Fakes for your tests: they obey the contract of the real session, without an engine or a board."""
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
+from .. import arguments
 from ..types import Quantization, Session, TensorSpec, filled
 
 __all__ = ["FakeSession"]
@@ -17,6 +18,7 @@ class FakeSession(Session):
         with an array for each output.  Without it, class 0 wins
     :param input, output: a spec, or several; the output's follows from *answer* if it is left out
     :param verbs: name -> function, for :meth:`Session.call`
+    :raises UsageError: for what cannot be meant
 
     >>> session = FakeSession(lambda tensor: np.array([[0, 200, 40, 16]], np.uint8))
     >>> session.run(np.zeros((1, 224, 224, 3), np.uint8))
@@ -32,15 +34,16 @@ class FakeSession(Session):
         device: str = "cpu",
         verbs: Optional[Dict[str, Callable[..., Any]]] = None,
     ) -> None:
-        self._answer = answer or (lambda *tensors: np.array([[255, 0, 0, 0]], np.uint8))
-        self._verbs = dict(verbs or {})
-        input = input or TensorSpec((1, 224, 224, 3), np.dtype(np.uint8), Quantization(1 / 128, 128))
+        self._answer = _first_wins if answer is None else arguments.callback("answer", answer)
+        self._verbs = dict(arguments.instance("verbs", {} if verbs is None else verbs, dict))
+        arguments.text("device", device)
+        specs = _specs("input", TensorSpec((1, 224, 224, 3), np.dtype(np.uint8), Quantization(1 / 128, 128))
+                       if input is None else input)
         if output is None:
-            specs = (input,) if isinstance(input, TensorSpec) else input
             output = [TensorSpec(array.shape, np.dtype(np.uint8), Quantization(1 / 256, 0))
                       for array in self._answers([np.zeros(spec.shape, spec.dtype) for spec in specs])]
         self.runs = 0
-        super().__init__(input, output, device=device)
+        super().__init__(specs, _specs("output", output), device=device)
 
     def _answers(self, tensors: "Sequence[np.ndarray[Any, Any]]") -> "Tuple[np.ndarray[Any, Any], ...]":
         answers = self._answer(*tensors)
@@ -67,3 +70,15 @@ class FakeSession(Session):
 
     def _close(self) -> None:
         pass
+
+
+def _first_wins(*tensors: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+    return np.array([[255, 0, 0, 0]], np.uint8)
+
+
+def _specs(name: str, value: Any) -> List[TensorSpec]:
+    if isinstance(value, TensorSpec):
+        return [value]
+    if not isinstance(value, (list, tuple)) or not value or not all(isinstance(one, TensorSpec) for one in value):
+        raise arguments.wrong(name, "a TensorSpec, or a list of some", value)
+    return list(value)

@@ -6,6 +6,7 @@ libedgetpu below everything else, so that what your program does on a lost stick
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,12 +14,15 @@ import tempfile
 from pathlib import Path
 from typing import Any, Dict, Optional, Sequence, Union
 
+from .. import arguments
 from ..errors import EngineNotFound, UsageError
 from .small_models import colours
 
 __all__ = ["SimulatedDriver", "build_driver", "write_pair"]
 
 _HERE = Path(__file__).resolve().parent
+_DEVICES = ("usb", "pci", "dfu", "busy", "denied", "gone", "leaves", "slow", "broken", "corrupt")
+_FAULTS = ("abort", "stall", "overflow", "segv", "hang", "unplug", "open-abort", "open-hang", "open-fail", "trial-segv")
 
 
 def build_driver(library: Union[str, Path]) -> Path:
@@ -43,8 +47,10 @@ def write_pair(folder: Union[str, Path], *, labels: Sequence[str] = ("red", "gre
 
     :returns: the path of the compiled one, ``colours_edgetpu.tflite``
     """
+    arguments.file("folder", folder, "the path of a folder")
+    names = arguments.texts("labels", labels)
     for name, compiled in (("colours.tflite", False), ("colours_edgetpu.tflite", True)):
-        (Path(folder) / name).write_bytes(colours(compiled=compiled, labels=list(labels)))
+        (Path(folder) / name).write_bytes(colours(compiled=compiled, labels=list(names)))
     return Path(folder) / "colours_edgetpu.tflite"
 
 
@@ -60,11 +66,20 @@ class SimulatedDriver:
         opening "open-abort", "open-hang", "open-fail"; "KIND:*" every time
     :param invoke_ms: how long an inference takes
     :param twin: a plain model whose answers are given instead, for a compiled file of your own
+    :raises UsageError: for a device or a fault that it does not know
     :raises EngineNotFound: without a C compiler
     """
 
     def __init__(self, devices: str = "usb", *, faults: str = "", invoke_ms: float = 0.0,
                  twin: Union[str, Path, None] = None) -> None:
+        devices = _devices(devices)
+        if not isinstance(faults, str) or (faults and not all(
+                re.match(r"(%s):(\d+|\*)$" % "|".join(_FAULTS), one) for one in faults.split(","))):
+            raise arguments.wrong("faults", 'like "abort:2,hang:7"; known are %s' % ", ".join(_FAULTS), faults)
+        if arguments.number("invoke_ms", invoke_ms) < 0:
+            raise arguments.wrong("invoke_ms", "a number of at least 0", invoke_ms)
+        if twin is not None:
+            arguments.file("twin", twin)
         self._folder = Path(tempfile.mkdtemp(prefix="coral_classify-simulated-"))
         self._before: Dict[str, Optional[str]] = {}
         try:
@@ -76,7 +91,7 @@ class SimulatedDriver:
             "CORAL_CLASSIFY_LIBEDGETPU": str(library),
             "SIM_STATE": str(self._folder),
             "SIM_FAULTS": faults,
-            "SIM_INVOKE_MS": "%g" % invoke_ms,
+            "SIM_INVOKE_MS": "%g" % float(invoke_ms),
             "SIM_PYTHON": sys.executable,
             "SIM_TWIN_SCRIPT": str(_HERE / "twin.py"),
         }
@@ -87,7 +102,7 @@ class SimulatedDriver:
     def attach(self, devices: str) -> None:
         """Have these *devices* attached from now on, and no others."""
         part = self._folder / "devices.part"
-        part.write_text(devices, encoding="ascii")
+        part.write_text(_devices(devices), encoding="ascii")
         os.replace(str(part), str(self._folder / "devices"))
 
     def pull(self) -> None:
@@ -121,3 +136,10 @@ class SimulatedDriver:
             else:
                 os.environ[name] = value
         shutil.rmtree(str(self._folder), ignore_errors=True)
+
+
+def _devices(devices: str) -> str:
+    # "usb@PATH" is one at a port of its own.
+    if not isinstance(devices, str) or not all(one.partition("@")[0] in _DEVICES for one in devices.split(",") if one):
+        raise arguments.wrong("devices", "some of %s, with commas" % ", ".join(_DEVICES), devices)
+    return devices

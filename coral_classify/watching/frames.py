@@ -53,7 +53,7 @@ class FrameSteps:
         return self._classifier.input_tensors(count)
 
     def prepared(self, image: "Frame", wanted: "Wanted", into: "Optional[np.ndarray[Any, Any]]" = None) -> "Ready":
-        picture = image.picture()
+        picture = image.picture() if image.scalable is None else image.scalable
         if self._pictures is not None:
             self._pictures[image.number] = picture
         return self._classifier.prepared(picture, wanted, into)
@@ -83,6 +83,8 @@ class FrameSteps:
         picture = None
         if self._pictures is not None:
             picture = self._pictures.pop(frame.number, None)
+            if picture is not None and picture is frame.scalable:
+                picture = frame.picture()       # whole: only of those that are answered
             for number in [number for number in list(self._pictures) if number < frame.number]:
                 del self._pictures[number]      # a newer one took its place
         return result._replace(frame_age_ms=(time.monotonic() - frame.taken_at) * 1e3, changed=changed,

@@ -70,6 +70,7 @@ class _Guard:
             await self._app(scope, receive, send)
             return
         begun = ended = False
+        deadline = _Deadline(self._limits.request_s)
 
         async def sent(message: _Message) -> None:
             nonlocal begun, ended
@@ -85,7 +86,7 @@ class _Guard:
             if entry is not None:
                 await entry(scope, receive, sent)
                 return
-            await self._app(scope, self._bounded(scope, receive), sent)
+            await self._app(scope, self._bounded(scope, receive, deadline), sent)
         except Refused as exc:
             if not begun:
                 await refusal(exc.status, exc.sentence, dict(exc.headers, Connection="close"))(scope, receive, sent)
@@ -95,6 +96,8 @@ class _Guard:
                 raise       # the connection ends in the middle of the answer, so that nobody takes it for whole
             if not begun:
                 await refusal(500, MISTAKE)(scope, receive, sent)
+        finally:
+            deadline.end()
 
     def _entry(self, scope: Any) -> Optional[_App]:
         """What answers instead of the application; None: nothing.
@@ -123,12 +126,12 @@ class _Guard:
         raise Refused(401, "a token is needed: the header Authorization: Bearer TOKEN, or in a browser /?token=TOKEN",
                       {"WWW-Authenticate": "Bearer"})
 
-    def _bounded(self, scope: Any, receive: _Receive) -> _Receive:
+    def _bounded(self, scope: Any, receive: _Receive, deadline: "_Deadline") -> _Receive:
         """*receive*, which raises Refused for a body that is too long or too slow.
 
         :raises Refused: at once, if the length that was announced is too much
         """
-        most, until = self._limits.body_bytes, time.monotonic() + self._limits.request_s
+        most = self._limits.body_bytes
         too_long = Refused(413, "a request has at most %d bytes here" % most)
         length = _headers(scope).get("content-length", "")
         if length.isdigit() and (len(length) > 18 or int(length) > most):
@@ -139,17 +142,57 @@ class _Guard:
             nonlocal got, whole
             if whole:       # from here on there is only the end of the connection to be waited for
                 return await receive()
-            try:
-                message = await asyncio.wait_for(receive(), max(0.0, until - time.monotonic()))
-            except asyncio.TimeoutError:
-                raise Refused(408, "the request did not arrive within %g s" % self._limits.request_s) from None
+            message = await deadline.kept(receive)
             if message["type"] == "http.request":
                 got += len(message.get("body", b""))
                 whole = not message.get("more_body", False)
                 if got > most:
                     raise too_long
+            if whole:
+                deadline.end()
             return message
         return bounded
+
+
+class _Deadline:
+    """An end to the waiting for a body; one timer for all its pieces, of which a picture has many."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._until = time.monotonic() + seconds
+        self._timer: Optional[asyncio.TimerHandle] = None
+        self._task: "Optional[asyncio.Task[Any]]" = None    # that waits at present
+        self._passed = False
+
+    async def kept(self, receive: _Receive) -> _Message:
+        """The next piece.
+
+        :raises Refused: 408, if it does not come in time
+        """
+        too_late = Refused(408, "the request did not arrive within %g s" % self._seconds, {"Connection": "close"})
+        if self._passed:
+            raise too_late
+        if self._timer is None:
+            self._timer = asyncio.get_event_loop().call_later(max(0.0, self._until - time.monotonic()), self._pass)
+        self._task = task = asyncio.current_task()
+        try:
+            return await receive()
+        except asyncio.CancelledError:
+            if not self._passed:
+                raise
+            getattr(task, "uncancel", int)()        # Python 3.11
+            raise too_late from None
+        finally:
+            self._task = None
+
+    def end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _pass(self) -> None:
+        self._passed = True
+        if self._task is not None:
+            self._task.cancel()
 
 
 def _headers(scope: Any) -> Dict[str, str]:

@@ -179,8 +179,10 @@ class _Bounded(H11Protocol):  # type: ignore[misc]
         if self._refused or self.transport.is_closing():
             return
         super().data_received(data)
-        if self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]:
-            self._wait()        # a part of a request's headers
+        # A part of a request's headers; or what is left of a body that was refused, which would hold the connection.
+        refused = self.conn.their_state is h11.SEND_BODY and self.cycle is not None and self.cycle.response_complete
+        if refused or (self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]):
+            self._wait()
         else:
             self._waited()
 

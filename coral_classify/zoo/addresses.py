@@ -1,10 +1,8 @@
 """Addresses that may hold a password: what is shown of them, and what a server is told."""
 from __future__ import annotations
 
-import base64
 import re
 from typing import List, Tuple
-from urllib.parse import unquote
 
 __all__ = ["parted", "secrets_of", "shown"]
 
@@ -28,6 +26,9 @@ def parted(address: str) -> Tuple[str, str]:
     found = re.match(r"(?s)([^:/?#]*://)([^/?#]*)@(.*)", address)
     if not found:
         return address, ""
+    import base64  # which nothing that pulls no model needs
+    from urllib.parse import unquote
+
     who = unquote(found.group(2))
     return found.group(1) + found.group(3), "Basic " + base64.b64encode(who.encode("utf-8")).decode("ascii")
 
@@ -37,6 +38,8 @@ def secrets_of(address: object) -> List[str]:
     found = re.search(r"(?s)://(.*)@", str(address))
     if not found:
         return []
+    from urllib.parse import unquote
+
     password = found.group(1).partition(":")[2]
     words = {found.group(1), password, unquote(password), unquote(found.group(1))}
     words |= set(re.split(r"[/?#]", password))

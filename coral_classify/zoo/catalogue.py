@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Callable, List, NamedTuple, Optional, Tuple, Union
 
@@ -268,6 +267,8 @@ def _copy(source: Path, target: Path) -> None:
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     with open(str(source), "rb") as read, whole(target, overwrite=True) as file:
+        import shutil  # brings half of the archive formats along
+
         shutil.copyfileobj(read, file)
 
 

@@ -31,4 +31,4 @@ chmod +x "$python"
 cd "$here/../.."
 [ $# -gt 0 ] || set -- tests/edgetpu tests/engine/test_pairing.py tests/engine/test_runtimes.py \
   tests/facade/test_classifier_supervised.py
-PYTHONPATH=$root/engine CC=$triplet-gcc exec "$python" -m pytest -q -p no:cacheprovider "$@"
+PYTHONPATH=$root/engine CC=$triplet-gcc CORAL_CLASSIFY_PATIENCE=20 exec "$python" -m pytest -q -p no:cacheprovider "$@"

@@ -4,12 +4,14 @@ from __future__ import annotations
 import itertools
 import sys
 
+import numpy as np
 import pytest
 from video_tools import SIZE, Server, av, write_video
 
 from coral_classify import CameraError, Classifier
 from coral_classify.cameras import camera, decoding
 from coral_classify.cameras.synthetic import stamp
+from coral_classify.pictures import prepare
 from coral_classify.testing import FakeSession
 
 
@@ -34,6 +36,25 @@ def test_a_classifier_answers_every_frame(video):
     with Classifier(FakeSession()) as classifier:
         results = list(classifier.watch(str(video)))
     assert [result.skipped for result in results] == [0] * 30 and not any(result.error for result in results)
+
+
+def test_a_large_frame_is_made_small_before_it_is_made_rgb(tmp_path):
+    """The answers are those of the whole frame, as near as those of a JPEG that is scaled while it is decoded."""
+    frame = list(camera(write_video(tmp_path / "large.mp4", 2, size=(1280, 720))))[1]
+    whole = prepare(frame.picture(), (224, 224))
+    scaled = prepare(frame.scalable, (224, 224))
+    assert scaled.source_size == (1280, 720) and scaled.decoded_size == (640, 720)
+    assert np.abs(scaled.pixels.astype(int) - whole.pixels).mean() < 2
+    assert (prepare(frame.scalable, (1280, 720)).pixels == frame.picture()).all()
+
+
+def test_only_what_is_answered_with_its_picture_is_converted_whole(tmp_path, monkeypatch):
+    video, whole = write_video(tmp_path / "large.mp4", 12, size=(1280, 720)), []
+    monkeypatch.setattr(decoding, "_whole", lambda frame: whole.append(frame) or frame.to_ndarray(format="rgb24"))
+    with Classifier(FakeSession()) as classifier:
+        assert len(list(classifier.watch(str(video)))) == 12 and not whole
+        results = list(classifier.watch(str(video), every_s=0.2, with_frames=True))
+    assert [stamp(result.frame) for result in results] == [1, 7] and len(whole) == 2
 
 
 def test_a_file_that_is_no_video_says_so(tmp_path):

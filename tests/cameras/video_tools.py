@@ -16,16 +16,16 @@ def av():
     return pytest.importorskip("av", reason="PyAV is not installed: pip install 'coral_classify[camera]'")
 
 
-def write_video(path, frames, codec="mpeg4", rate=30):
+def write_video(path, frames, codec="mpeg4", rate=30, size=SIZE):
     """Frames of the drawn picture; each number can still be read after the compression."""
     module = av()
     with module.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate)
-        stream.width, stream.height = SIZE
+        stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
         stream.bit_rate = 4000000
         for number in range(1, frames + 1):
-            frame = module.VideoFrame.from_ndarray(drawn(SIZE, number / rate, number), format="rgb24")
+            frame = module.VideoFrame.from_ndarray(drawn(size, number / rate, number), format="rgb24")
             for packet in stream.encode(frame):
                 container.mux(packet)
         for packet in stream.encode(None):

@@ -191,8 +191,9 @@ def test_a_classifier_left_in_a_global_does_not_crash_the_exit(simulated, pair, 
               "kept = Classifier(sys.argv[1], engine=sys.argv[2], supervised=%s)\nsession = kept._session\n"
               "interpreter = getattr(session, '_interpreter', None)\n"
               "print(kept.classify(np.zeros((8, 8, 3), np.uint8)).device)" % supervised)
+    places = [str(REPOSITORY)] + [place for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place]
     done = subprocess.run([sys.executable, "-c", script, str(pair), engine], stdout=subprocess.PIPE,
-                          env=dict(os.environ, PYTHONPATH=str(REPOSITORY)))
+                          env=dict(os.environ, PYTHONPATH=os.pathsep.join(places)))
     assert (done.returncode, done.stdout) == (0, b"usb:0\n")
 
 

@@ -12,8 +12,8 @@ from test_faults import check, pictures, stick  # noqa: F401  (fixtures)
 from worker_tools import children_of, wait_until
 
 from coral_classify import AcceleratorRecord, Classifier, Pool, UsageError
-from coral_classify import pool as pool_module
 from coral_classify.errors import DeviceError
+from coral_classify.pool import opening
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="supervised sessions need POSIX processes")
 
@@ -126,7 +126,7 @@ def test_while_every_device_is_away_and_there_is_no_twin_a_picture_gets_an_error
 
 def test_a_pool_of_all_takes_up_a_stick_that_is_plugged_in_later(
         stick, pair, any_engine, pictures, monkeypatch):  # noqa: F811
-    monkeypatch.setattr("coral_classify.pool._LOOK_S", 0.01)
+    monkeypatch.setattr("coral_classify.pool.pool._LOOK_S", 0.01)
     stick(invoke_ms="2")
     with Pool(pair) as pool:
         assert pool.devices == ("usb:0",)
@@ -159,7 +159,7 @@ def test_sticks_open_side_by_side(pair, any_engine):
     def opened(name):
         together.wait(30)       # breaks unless all three are in here at the same time
         return Classifier(pair, device="cpu")
-    outcomes = pool_module._opened_at_once(opened, ["usb:0", "usb:1", "pci:0"], True)
+    outcomes = opening.opened_at_once(opened, ["usb:0", "usb:1", "pci:0"], True)
     assert len(outcomes) == 3
     for classifier in outcomes:
         classifier.close()
@@ -176,7 +176,7 @@ def test_where_they_share_a_process_or_the_choice_is_open_they_open_one_after_an
         order.append(name)
         inside.clear()
         raise DeviceError("not today")
-    assert [type(outcome) for outcome in pool_module._opened_at_once(opened, names, apart)] == [DeviceError] * 2
+    assert [type(outcome) for outcome in opening.opened_at_once(opened, names, apart)] == [DeviceError] * 2
     assert order == names
 
 
@@ -189,13 +189,13 @@ def test_what_is_no_matter_of_a_device_closes_the_others(pair, any_engine):
         kept.append(Classifier(pair, device="cpu"))
         return kept[0]
     with pytest.raises(UsageError, match="a wrong argument"):
-        pool_module._opened_at_once(opened, ["usb:0", "usb:1"], True)
+        opening.opened_at_once(opened, ["usb:0", "usb:1"], True)
     assert kept[0].closed
 
 
 def test_sticks_that_sleep_are_woken_one_after_another_as_each_moves_the_names_of_the_others(monkeypatch):
     listing = [record(0, "/a", "not initialised"), record(1, "/b"), record(2, "/c", "not initialised")]
-    monkeypatch.setattr(pool_module, "list_devices", lambda: list(listing))
+    monkeypatch.setattr(opening, "list_devices", lambda: list(listing))
     woken = []
 
     class Opened:
@@ -210,17 +210,17 @@ def test_sticks_that_sleep_are_woken_one_after_another_as_each_moves_the_names_o
         listing[:] = [record(i, p, "not initialised" if p in asleep else "attached")
                       for i, p in enumerate(rest + [path + path])]
         return Opened()
-    pool_module._wake(opened, None)
+    opening.wake(opened, None)
     assert woken == ["/a", "/c"] and not [r for r in listing if r.state == "not initialised"]
 
 
 def test_a_stick_that_does_not_wake_is_tried_once_and_one_that_is_not_wanted_is_left_alone(monkeypatch):
-    monkeypatch.setattr(pool_module, "list_devices", lambda: [
+    monkeypatch.setattr(opening, "list_devices", lambda: [
         record(0, "/a", "not initialised"), record(1, "/b", "not initialised")])
     tried = []
 
     def opened(name):
         tried.append(name)
         raise DeviceError("no")
-    pool_module._wake(opened, ["usb:1", "usb:2"])
+    opening.wake(opened, ["usb:1", "usb:2"])
     assert tried == ["usb:1"]

@@ -20,7 +20,7 @@ ROUNDS = int(os.environ.get("CORAL_CLASSIFY_FUZZ", "20"))
 
 
 def network(inputs=(0,), outputs=(1,), given=(0,), gives=(1,), *, code=17, index=0, options=5, shapes=None, buffer=0,
-            output=(1, 1, 1, 3), stride=1, graphs=1):
+            output=(1, 1, 1, 3), stride=1, graphs=1, idle=False, kind=None):
     """A file of one pooling operator, wrong in one way."""
     tensors = [tensor("image", (1, 8, 8, 3), "uint8", 1.0, 0), tensor("scores", output, "uint8", 1.0, 0, buffer)]
     tensors += [tensor("more", shape, "uint8", 1.0, 0) for shape in shapes or ()]
@@ -28,7 +28,13 @@ def network(inputs=(0,), outputs=(1,), given=(0,), gives=(1,), *, code=17, index
                   4: Scalar("int32", 8)})
     operator = Table({0: Scalar("uint32", index), 1: Numbers("int32", given), 2: Numbers("int32", gives),
                       3: Scalar("uint8", options), 4: pool})
-    graph = Table({0: tensors, 1: Numbers("int32", inputs), 2: Numbers("int32", outputs), 3: [operator]})
+    if kind is not None:
+        tensors[1].fields[1] = Scalar("int8", kind)
+    operators = [operator]
+    if idle:
+        operators.append(Table(dict(operator.fields)))
+        operators[-1].fields[2] = Numbers("int32", (2,))
+    graph = Table({0: tensors, 1: Numbers("int32", inputs), 2: Numbers("int32", outputs), 3: operators})
     codes = [Table({0: Scalar("int8", code), 2: Scalar("int32", 1), 3: Scalar("int32", code)})]
     return flatbuffer(Table({0: Scalar("uint32", 3), 1: codes, 2: [graph] * graphs, 4: [Table({})]}), b"TFL3")
 
@@ -45,7 +51,11 @@ def network(inputs=(0,), outputs=(1,), given=(0,), gives=(1,), *, code=17, index
     (network(stride=0), "impossible option 0"), (network(stride=-1), "impossible option -1"),
     (network(buffer=7), "a buffer that the file does not hold"), (network(shapes=[(1, -3)]), "impossible shape"),
     (network(shapes=[(1 << 20, 1 << 20)]), "no device can hold"), (network(shapes=[(4, 0)]), "empty shape"),
-    (network(code=32), "an operator has no name")])
+    (network(code=32), "an operator has no name"),
+    # tflite-runtime 2.11 dies of these (tests/model_fuzzer.py --seed 33).
+    (network(idle=True, shapes=[(1, 1, 1, 3)]), r"nothing takes what operator 1 \(MAX_POOL_2D\) gives"),
+    (network(kind=13), r"operator 0 \(MAX_POOL_2D\) takes or gives what are no numbers"),
+    (network(kind=14), "no numbers"), (network(kind=5), "no numbers")])
 def test_a_model_that_could_kill_an_engine_is_refused_with_the_reason(tmp_path, content, message):
     path = tmp_path / "odd.tflite"
     path.write_bytes(content)

@@ -2,11 +2,15 @@
 
 By hand, as many as there is time for, each batch in a process of its own with bounds for memory and time::
 
-    python tests/pictures/mutations.py --count 100000 --first 0
+    python tests/pictures/mutations.py --count 100000 --first 0 [--large]
+
+A finding is an error of another kind, more than 5 s of processor time, more than 600 MB; and more than 1.3 times the
+memory that Pillow alone takes for the same picture, with 8 MB for what is no picture.  --large: of 1.9 megapixels.
 """
 from __future__ import annotations
 
 import argparse
+import ctypes
 import io
 import json
 import random
@@ -24,12 +28,17 @@ from PIL import Image, features
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 NUMBERS = (0, 1, 2, 3, 7, 8, 127, 128, 255, 256, 0x7FFF, 0x8000, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 SLOW_S, GROWTH_KB, ADDRESS_BYTES = 5.0, 600 << 10, 3 << 30
+SHARE, BESIDE_KB = 1.3, 8 << 10
+LIBC = ctypes.CDLL(None)
 
 
-def originals():
-    """name -> bytes: small pictures of every format, mode and compression."""
+def originals(size=(61, 47)):
+    """name -> bytes: pictures of every format, mode and compression.
+
+    :param size: width, height
+    """
     pixels = np.random.RandomState(1).randint(0, 256, (12, 15, 4)).astype(np.uint8)
-    rgba = Image.fromarray(pixels).resize((61, 47), Image.BICUBIC)
+    rgba = Image.fromarray(pixels).resize(size, Image.BICUBIC)
     rgb, grey = rgba.convert("RGB"), rgba.convert("L")
     deep = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
     exif = Image.Exif()
@@ -127,21 +136,50 @@ def with_sums(content):
     return b"".join(out) + content[place:]
 
 
-def cases(first, count):
+def cases(first, count, size=(61, 47)):
     """(number, name, bytes) of each."""
-    known = sorted(originals().items())
+    known = sorted(originals(size).items())
     for number in range(first, first + count):
         chance = random.Random(number)
         name, content = known[number % len(known)]
         yield number, name, mutated(content, chance)
 
 
-def _growth_kb():
+def _peak_kb(work):
+    """By how much the process grows at most while *work* is done, and what came of it: an exception or None."""
+    if hasattr(LIBC, "malloc_trim"):
+        LIBC.malloc_trim(0)     # what is kept from the picture before would hide what this one takes
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")         # the highest so far is forgotten
+    before, came = _status_kb("VmRSS"), None
+    try:
+        work()
+    except BaseException as exc:
+        came = exc
+    return _status_kb("VmHWM") - before, came
+
+
+def _status_kb(name):
     with open("/proc/self/status") as status:
-        return int(next(line for line in status if line.startswith("VmHWM")).split()[1])
+        return int(next(line for line in status if line.startswith(name)).split()[1])
 
 
-def child(first, count):
+def _by_pillow(content):
+    with Image.open(io.BytesIO(content)) as image:
+        image.load()
+
+
+def _declared_kb(content):
+    """What Pillow's picture takes by its size and mode; 0 if it cannot be opened."""
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            width, height = image.size
+            return width * height * {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}.get(image.mode, 4) >> 10
+    except Exception:
+        return 0
+
+
+def child(first, count, size):
     """Prepares them, and prints what is a finding: an error of another kind, too long, too much."""
     import resource
 
@@ -151,28 +189,31 @@ def child(first, count):
     warnings.simplefilter("ignore")
     Image.init()
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_BYTES, ADDRESS_BYTES))
-    classified, before = 0, _growth_kb()
-    for number, name, content in cases(first, count):
+    classified, worst = 0, 0.0
+    for number, name, content in cases(first, count, size):
         began = time.process_time()
         finding = None
-        try:
-            prepare(content, (96, 96), fit=("squash", "crop", "pad")[number % 3])
+        grown, exc = _peak_kb(lambda: prepare(content, (96, 96), fit=("squash", "crop", "pad")[number % 3]))  # noqa: B023
+        took = time.process_time() - began
+        if exc is None:
             classified += 1
-        except ImageError as exc:
-            if "\n" in str(exc) or len(str(exc)) > 1000:
-                finding = "a message of %d characters" % len(str(exc))
-        except BaseException as exc:
+        elif not isinstance(exc, ImageError):
             finding = "%s: %s" % (type(exc).__name__, str(exc)[:200])
-        took, peak = time.process_time() - began, _growth_kb()
+        elif "\n" in str(exc) or len(str(exc)) > 1000:
+            finding = "a message of %d characters" % len(str(exc))
         if took > SLOW_S:
             finding = "took %.1f s" % took
-        if peak - before > GROWTH_KB:
-            finding = "took %d MB" % ((peak - before) >> 10)
+        if grown > GROWTH_KB:
+            finding = "took %d MB" % (grown >> 10)
+        elif grown > SHARE * _declared_kb(content) + BESIDE_KB:
+            # What a decoder itself needs is none of ours, and with damage it is more than the picture.
+            alone = max(_declared_kb(content), _peak_kb(lambda: _by_pillow(content))[0])        # noqa: B023
+            if grown > SHARE * alone + BESIDE_KB:
+                finding = "took %d MB where Pillow takes %d" % (grown >> 10, alone >> 10)
+        worst = max(worst, took)
         if finding:
             print(json.dumps([number, name, finding]), flush=True)
-            if peak - before > GROWTH_KB:
-                before = peak
-    print(json.dumps(["done", classified]), flush=True)
+    print(json.dumps(["done", classified, worst]), flush=True)
 
 
 def main():
@@ -180,26 +221,28 @@ def main():
     parser.add_argument("--count", type=int, default=10000)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--batch", type=int, default=2000)
+    parser.add_argument("--large", action="store_true")
     parser.add_argument("--child", action="store_true")
     args = parser.parse_args()
     sys.path.insert(0, str(REPOSITORY))
     if args.child:
-        child(args.first, args.count)
+        child(args.first, args.count, (1600, 1200) if args.large else (61, 47))
         return
-    began, findings, pictures, readable = time.time(), [], 0, 0
+    began, findings, pictures, readable, worst = time.time(), [], 0, 0, 0.0
     for first in range(args.first, args.first + args.count, args.batch):
         count = min(args.batch, args.first + args.count - first)
-        done = subprocess.run([sys.executable, __file__, "--child", "--first", str(first), "--count", str(count)],
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        done = subprocess.run([sys.executable, __file__, "--child", "--first", str(first), "--count", str(count)]
+                              + ["--large"] * args.large, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         lines = [json.loads(line) for line in done.stdout.splitlines()]
         if not lines or lines[-1][0] != "done":
             findings.append([first, "batch", "the process ended with %d: %s" % (done.returncode, done.stderr[-300:])])
         else:
-            readable += lines.pop()[1]
+            _, some, slowest = lines.pop()
+            readable, worst = readable + some, max(worst, slowest)
         findings += lines
         pictures += count
-        print("%d pictures, %d of them readable, %d findings, %.0f s" % (
-            pictures, readable, len(findings), time.time() - began), flush=True)
+        print("%d pictures, %d of them readable, %d findings, the slowest %.2f s, %.0f s" % (
+            pictures, readable, len(findings), worst, time.time() - began), flush=True)
         for finding in findings[-len(lines) or len(findings):] if lines else findings[-1:] if done.returncode else []:
             print("   ", finding, flush=True)
 

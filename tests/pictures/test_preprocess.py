@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from coral_classify.errors import ImageError, UsageError
+from coral_classify.pictures import Scalable
 from coral_classify.pictures.preprocess import prepare
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
@@ -134,6 +135,38 @@ def test_scaled_decoding_sees_the_same_picture():
     whole = prepare(image, (96, 96)).pixels.astype(int)
     scaled = prepare(encoded(image, "JPEG", quality=95), (96, 96)).pixels.astype(int)
     assert np.abs(whole - scaled).mean() < 2
+
+
+class Shrinking(Scalable):
+    """A picture that is averaged on demand, and tells what was asked of it."""
+
+    def __init__(self, image):
+        super().__init__(image.size)
+        self.asked = []
+        self._image = image
+
+    def at(self, size):
+        self.asked.append(size)
+        return np.asarray(self._image.resize(size, Image.BOX))
+
+
+@pytest.mark.parametrize("options, asked", [
+    ({}, (480, 540)), ({"region": (0.25, 0.25, 0.5, 0.5)}, (960, 1080)), ({"rotate": 90}, (480, 540)),
+    ({"fit": "crop"}, (960, 540)), ({"fit": "pad"}, (480, 270)), ({"region": (0, 0, 100, 100)}, (1920, 1080))])
+def test_a_picture_that_can_be_had_smaller_is_asked_for_what_is_needed(options, asked):
+    noise = np.random.RandomState(1).randint(0, 256, (27, 48, 3)).astype(np.uint8)
+    image = Image.fromarray(noise).resize((1920, 1080), Image.BICUBIC)
+    shrinking = Shrinking(image)
+    scaled, whole = prepare(shrinking, (224, 224), **options), prepare(np.asarray(image), (224, 224), **options)
+    assert shrinking.asked == [asked]
+    assert scaled.source_size == (1920, 1080) and scaled.decoded_size == asked and scaled.region == whole.region
+    assert np.abs(scaled.pixels.astype(int) - whole.pixels).mean() < 2      # as for a JPEG that is scaled
+
+
+def test_a_small_one_is_taken_as_it_is():
+    shrinking = Shrinking(corners())
+    assert (prepare(shrinking, (64, 64)).pixels == prepare(np.asarray(corners()), (64, 64)).pixels).all()
+    assert shrinking.asked == [corners().size]
 
 
 def test_a_pipe_can_be_read():

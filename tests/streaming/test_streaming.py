@@ -13,8 +13,9 @@ from PIL import Image
 from worker_tools import wait_until
 
 from coral_classify import Classifier
-from coral_classify.errors import DeviceError, SessionClosed, UsageError
+from coral_classify.errors import DeviceError, ImageError, SessionClosed, UsageError
 from coral_classify.pictures import preprocess
+from coral_classify.streaming import Asked
 from coral_classify.streaming import streams as streaming
 from coral_classify.testing import FakeSession
 from coral_classify.types import Quantization, TensorSpec
@@ -311,3 +312,45 @@ def test_in_a_forked_child_a_stream_says_so_and_the_parent_goes_on():
             os._exit(code)
         assert os.waitpid(child, 0)[1] == 0
         assert first.error is None and len(list(results)) == 49
+
+
+def test_whoever_asked_for_a_picture_hears_of_it_at_once_and_the_stream_gives_out_the_others():
+    told, first_may_go_on = {}, threading.Event()
+
+    class Slow(io.BytesIO):
+        name = "slow"
+
+        def read(self, *args):
+            first_may_go_on.wait(60)
+            return super().read(*args)
+
+    def tell(name):
+        def hear(result, failure):
+            told[name] = (result, failure)
+            if name == "second":
+                first_may_go_on.set()       # it was not kept waiting by the one before it
+        return hear
+
+    with Classifier(FakeSession(by_first_pixel), mean=128, std=128) as classifier:
+        one, all_of_them = classifier.wanted(top_k=1), classifier.wanted(top_k=256)
+        results = list(classifier.stream([
+            Asked(Slow(b"no picture"), one, tell("slow")), Asked(grey(7), one, tell("second")), grey(8),
+            Asked(grey(9), all_of_them, tell("third"))], decoders=2, top_k=2))
+    assert [[p.class_id for p in result.predictions][0] for result in results] == [8]
+    assert len(results[0].predictions) == 2
+    assert first_may_go_on.is_set()
+    assert told["slow"][0].error and isinstance(told["slow"][1], ImageError)
+    assert [p.class_id for p in told["second"][0].predictions] == [7] and told["second"][1] is None
+    assert len(told["third"][0].predictions) == 256
+
+
+def test_whoever_asked_for_a_picture_hears_that_the_device_is_lost():
+    def fails(tensor):
+        raise DeviceError("unplugged")
+
+    told = []
+    with Classifier(FakeSession(fails, output=TensorSpec((1, 4), np.dtype(np.uint8), Quantization(1 / 256, 0)))) as c:
+        asked = Asked(grey(1), c.wanted(), lambda result, failure: told.append((result, failure)))
+        assert list(c.stream([asked])) == []
+    (result, failure), = told
+    assert result.error == "unplugged" and isinstance(failure, DeviceError)

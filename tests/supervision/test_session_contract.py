@@ -1,24 +1,30 @@
-"""One contract for every session: the fake, the CPU, the supervised child, the (simulated) Edge TPU in both modes.
+"""One contract for every session: the fake, the CPU, the supervised child, the (simulated) Edge TPU in both modes, a
+board over HTTP likewise.
 
 It is asked of a classifier, and of a network of three inputs and outputs of different shapes and dtypes.
 """
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 
 import numpy as np
 import pytest
+from board_server import Server
 from tflite_writer import colours, several
 
+from coral_classify.engine import describe
 from coral_classify.engine.runtime import open_session
 from coral_classify.errors import SessionClosed, UsageError
 from coral_classify.modelfiles.modelfile import read_model, read_network
+from coral_classify.remote.addresses import board
+from coral_classify.remote.session import BoardSession, Network
 from coral_classify.supervision.supervised import SupervisedSession
 from coral_classify.testing import FakeSession
 from coral_classify.types import Quantization, Session, TensorSpec
 
-KINDS = ["fake", "cpu", "supervised cpu", "edgetpu", "supervised edgetpu"]
+KINDS = ["fake", "cpu", "supervised cpu", "edgetpu", "supervised edgetpu", "board", "supervised board"]
 COLOURS = TensorSpec((1, 8, 8, 3), np.dtype(np.uint8), Quantization(float(np.float32(1 / 255)), 0))
 EXACT = Quantization(0.0, 0)
 SEVERAL = (COLOURS, TensorSpec((4, 25), np.dtype(np.int32), EXACT), TensorSpec((5,), np.dtype(np.float32), EXACT))
@@ -36,12 +42,34 @@ def opened(kind, plain, compiled, read, request, monkeypatch):
         monkeypatch.setenv("SIM_ABI", "old")
     if kind == "cpu":
         return open_session(read(plain))
+    if kind == "board":
+        return request.getfixturevalue("boards")(open_session(read(plain)))
+    if kind == "supervised board":
+        return request.getfixturevalue("boards")(open_session(read(plain)), twin=plain)
     if kind == "edgetpu":
         return open_session(read(compiled), device="usb:0")
     any_network = read is read_network
     if kind == "supervised cpu":
         return SupervisedSession.open(str(plain), "cpu", any_network=any_network)
     return SupervisedSession.open(str(compiled), "usb:0", twin=str(plain), any_network=any_network)
+
+
+@pytest.fixture
+def boards():
+    """From a session to one of the same network, over HTTP; with a twin: supervised."""
+    with contextlib.ExitStack() as stack:
+        def new(session, twin=None):
+            server = stack.enter_context(Server(stack.enter_context(session)))
+            network = Network("m.tflite", session.inputs, session.outputs, names=["m"])
+            if twin is None:
+                return BoardSession(board(server.url), network)
+            plain = [[[list(spec.shape), spec.dtype.name] + list(spec.quantization) for spec in specs]
+                     for specs in (session.inputs, session.outputs)]
+            return SupervisedSession(
+                {"model": "m.tflite", "board": server.url, "names": ["m"], "content_ids": [], "deadline_s": 30.0,
+                 "inputs": plain[0], "outputs": plain[1]}, twin=describe(str(twin), "cpu", any_network=True),
+                device=server.url, thread_factory="coral_classify.remote.opening:open_described")
+        yield new
 
 
 @pytest.fixture(params=KINDS)
@@ -109,7 +137,7 @@ def picture(seed=0):
 def test_it_says_what_it_takes_gives_and_is(session):
     assert session.input.shape == (1, 8, 8, 3) and session.input.dtype == np.uint8
     assert session.output.shape == (1, 3) and session.output.dtype == np.uint8
-    assert session.device in ("cpu", "usb:0")
+    assert session.device in ("cpu", "usb:0") or session.device.startswith("http://127.0.0.1:")
     assert session.answer.device == session.device and not session.answer.recovered
 
 

@@ -1,6 +1,7 @@
 """A camera through a classifier: what is answered, what is let go, and what is left behind."""
 from __future__ import annotations
 
+import functools
 import gc
 import itertools
 import threading
@@ -12,6 +13,7 @@ from PIL import Image
 
 from coral_classify import CameraError, Classifier, DeviceError, SessionClosed, UsageError
 from coral_classify.cameras import Camera, Frame, Synthetic
+from coral_classify.pictures import Scalable
 from coral_classify.testing import FakeSession
 from coral_classify.watching import Steadiness
 
@@ -173,6 +175,25 @@ def test_closing_leaves_no_thread(classifier, how):
 def test_results_carry_the_picture_if_asked(classifier):
     results = list(classifier.watch(Colours(RED, GREEN), with_frames=True))
     assert [tuple(result.frame[0, 0]) for result in results] == [RED, GREEN]
+
+
+def test_a_frame_that_can_be_had_smaller_is_asked_for_that_and_whole_only_where_it_is_answered(classifier):
+    whole = []
+
+    class Small(Scalable):
+        def at(self, size):
+            return np.full((size[1], size[0], 3), GREEN, np.uint8)
+
+    class Large(Camera):
+        live = False
+
+        def frames(self, over):
+            for number in range(3):
+                yield Frame("large", 0.0, number / 30, functools.partial(whole.append, number),
+                            scalable=Small((1 << 14, 1 << 14)))
+    assert [result.predictions[0].label for result in classifier.watch(Large("large"))] == ["green"] * 3 and not whole
+    list(classifier.watch(Large("large"), with_frames=True))
+    assert whole == [0, 1, 2]
 
 
 def test_the_record_for_json_has_the_age(classifier):

@@ -119,6 +119,20 @@ def test_a_body_that_does_not_come_gets_a_timeout(serving):
         assert end.recv(1000).startswith(b"HTTP/1.1 408")
 
 
+@pytest.mark.parametrize("path, status", [(b"/length", b"408"), (b"/refuses", b"409")])
+def test_a_body_that_trickles_in_after_its_refusal_does_not_hold_the_connection(serving, path, status):
+    routes = ROUTES + [Route("/refuses", _refuses, methods=["POST"])]
+    port = serving(routes[:1] + routes[3:], limits=Limits(request_s=0.3))
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as end:
+        end.sendall(b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n" % path)
+        assert end.recv(1000).startswith(b"HTTP/1.1 " + status)
+        until = time.monotonic() + 60
+        with pytest.raises(OSError):
+            while time.monotonic() < until:
+                end.sendall(b"x")
+                time.sleep(0.02)
+
+
 def test_headers_that_do_not_come_end_the_connection(serving):
     port = serving(limits=Limits(request_s=0.3))
     for sent in (b"", b"GET / HTTP/1.1\r\nHost: loc"):

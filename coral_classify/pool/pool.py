@@ -3,26 +3,42 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import threading
 import weakref
-from typing import TYPE_CHECKING, Callable, Iterable, Iterator, List, Optional, Sequence, Set, Tuple, Union
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Iterable,
+    Iterator,
+    List,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+    TypeVar,
+    Union,
+)
 
-from . import arguments, edgetpu
-from .classifier import Classifier, Number
-from .edgetpu import list_devices
-from .engine import usable_cores
-from .errors import CoralClassifyError, DeviceError, UsageError
-from .pictures import Picture
-from .streaming import stream
-from .types import Result, Session, Wanted
+from .. import arguments, edgetpu
+from ..classifier import Classifier, Number
+from ..edgetpu import list_devices
+from ..engine import usable_cores
+from ..errors import CoralClassifyError, DeviceError, UsageError
+from ..pictures import Picture
+from ..placement import check_device
+from ..streaming import stream
+from ..types import Answer, Result, Session, TensorSpec, Wanted
+from .opening import opened_at_once, wake
 
 if TYPE_CHECKING:
-    from .events import Event
+    import numpy as np
+
+    from ..events import Event
 
 __all__ = ["Pool"]
 
-_PLACE = re.compile(r"(usb|pci):\d+$")
+_Answered = TypeVar("_Answered")
 _log = logging.getLogger("coral_classify")
 
 
@@ -77,8 +93,7 @@ class Pool:
         if not named and not everything:
             raise UsageError("devices must name at least one device, got %r" % (devices,))
         for device in named:
-            if device not in ("auto", "cpu", "shared"):
-                edgetpu.match(device, [])       # before the first one opens
+            check_device(device)        # before the first one opens
         self._classifiers: List[Classifier] = []
         # The others are the way on, not the twin of each; without others the twin is.
         self._others = len(named) > 1
@@ -92,6 +107,7 @@ class Pool:
                 on_device_loss="raise" if self._others else "cpu", on_event=on_event)
 
         self._open = opened
+        self._turn = 0
         self._stand_in: Optional[Classifier] = None     # opened when every device is lost
         self._lock = threading.Lock()
         self._over = threading.Event()
@@ -99,9 +115,9 @@ class Pool:
         failures: List[DeviceError] = []
         try:
             if len(named) > 1:
-                _wake(opened, None if everything else named)
+                wake(opened, None if everything else named)
                 named = [device.name for device in list_devices()] if everything else named
-            for device, outcome in zip(named, _opened_at_once(opened, named, supervised is not False)):
+            for device, outcome in zip(named, opened_at_once(opened, named, supervised is not False)):
                 if isinstance(outcome, Classifier):
                     self._classifiers.append(outcome)
                 else:
@@ -173,19 +189,8 @@ class Pool:
 
         :raises CoralClassifyError: what ``Classifier.classify`` raises; DeviceError if no device could answer
         """
-        trouble: Optional[DeviceError] = None
-        for classifier in self._classifiers:
-            try:
-                return classifier.classify(image, top_k=top_k, threshold=threshold, allow=allow, deny=deny,
-                                           region=region, rotate=rotate)
-            except DeviceError as exc:
-                trouble = exc
-        assert trouble is not None
-        stand_in = self._cpu_twin() if self._others else None
-        if stand_in is None:
-            raise trouble
-        return stand_in.classify(image, top_k=top_k, threshold=threshold, allow=allow, deny=deny, region=region,
-                                 rotate=rotate)
+        return self._by_any(self._classifiers, lambda one: one.classify(
+            image, top_k=top_k, threshold=threshold, allow=allow, deny=deny, region=region, rotate=rotate))
 
     def stream(
         self,
@@ -209,6 +214,37 @@ class Pool:
         wanted = self.wanted(top_k, threshold, allow, deny, region, rotate)
         return stream(self._classifiers, pictures, wanted, ahead=ahead, decoders=decoders, max_bytes=max_bytes,
                       stand_in=self._cpu_twin if self._others else None)
+
+    def run(self, tensor: "np.ndarray[Any, Any]") -> "Tuple[np.ndarray[Any, Any], Answer]":
+        """The model alone, on the devices in turn; see :meth:`Classifier.run`.
+
+        :raises DeviceError: if no device could answer
+        """
+        self._turn += 1
+        first = self._turn % len(self._classifiers)
+        return self._by_any(self._classifiers[first:] + self._classifiers[:first], lambda one: one.run(tensor))
+
+    def _by_any(self, classifiers: Sequence[Classifier], ask: Callable[[Classifier], _Answered]) -> _Answered:
+        """What the first of them gives that is not lost; the stand-in, if all are."""
+        trouble: Optional[DeviceError] = None
+        for classifier in classifiers:
+            try:
+                return ask(classifier)
+            except DeviceError as exc:
+                trouble = exc
+        assert trouble is not None
+        stand_in = self._cpu_twin() if self._others else None
+        if stand_in is None:
+            raise trouble
+        return ask(stand_in)
+
+    @property
+    def input(self) -> TensorSpec:
+        return self._classifiers[0].input
+
+    @property
+    def output(self) -> TensorSpec:
+        return self._classifiers[0].output
 
     def _cpu_twin(self) -> Optional[Classifier]:
         """What answers while every device is lost; None without a CPU twin of the model."""
@@ -257,66 +293,3 @@ def _look_for_more(pool: "weakref.ref[Pool]", over: threading.Event) -> None:
             return
         owner._take_up_more()
         del owner
-
-
-def _wake(opened: Callable[[str], Classifier], names: Optional[Sequence[str]]) -> None:
-    """Open and close each stick that has not taken the driver's download yet, one after another.
-
-    It comes back as another USB device, and the driver counts anew: the names of all hold only when all are awake.
-
-    :param names: of the devices that are wanted; None: all
-    """
-    tried = set()
-    while True:
-        asleep = [record for record in list_devices() if record.state == "not initialised"
-                  and record.path not in tried and (names is None or record.name in names)]
-        if not asleep:
-            return
-        tried.add(asleep[0].path)
-        try:
-            opened(asleep[0].name).close()
-        except DeviceError as exc:      # the opening that counts tells it
-            _log.debug("%s does not wake: %s", asleep[0].name, exc)
-
-
-def _opened_at_once(opened: Callable[[str], Classifier], names: Sequence[str],
-                    apart: bool) -> List[Union[Classifier, DeviceError]]:
-    """A classifier for each name, or why its device did not open, in the order of *names*.
-
-    :param apart: each device has a process of its own: then they open side by side, in 2 s and not in 2 s each.
-        Within one process the driver opens one after another anyway, and a name that leaves the choice open takes what
-        is left.
-    :raises CoralClassifyError: what is no matter of the device; nothing stays open then
-    """
-    outcomes: List[Union[Classifier, BaseException, None]] = [None] * len(names)
-    given_up = threading.Event()
-
-    def one(number: int, name: str) -> None:
-        try:
-            outcomes[number] = classifier = opened(name)
-            if given_up.is_set():
-                classifier.close()
-        except BaseException as exc:
-            outcomes[number] = exc
-
-    threads = [threading.Thread(target=one, args=(number, name), name="coral-classify-opening", daemon=True)
-               for number, name in enumerate(names)]
-    named = all(name == "cpu" or _PLACE.match(name) for name in names)
-    side_by_side = apart and named and len(set(names)) == len(names)
-    try:
-        for thread in threads:
-            thread.start()
-            if not side_by_side:
-                thread.join()
-        for thread in threads:
-            thread.join()
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException) and not isinstance(outcome, DeviceError):
-                raise outcome
-    except BaseException:
-        given_up.set()
-        for outcome in outcomes:
-            if isinstance(outcome, Classifier):
-                outcome.close()
-        raise
-    return [outcome for outcome in outcomes if isinstance(outcome, (Classifier, DeviceError))]

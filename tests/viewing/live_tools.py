@@ -1,0 +1,30 @@
+"""``coral-classify live`` with a page, in a process of its own."""
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+
+from conftest import REPOSITORY
+
+
+@contextlib.contextmanager
+def running(*options):
+    """The page's URL, while the command runs."""
+    with subprocess.Popen([sys.executable, "-m", "coral_classify", "live", *options], stdout=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE, cwd=str(REPOSITORY), env=dict(os.environ),
+                          universal_newlines=True) as process:
+        try:
+            line = ""
+            while not line.startswith("page: "):
+                line = process.stderr.readline()
+                assert line, "it ended"
+            threading.Thread(target=process.stderr.read, daemon=True).start()
+            yield re.search(r"http\S+", line).group(0)
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(60)
