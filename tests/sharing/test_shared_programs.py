@@ -58,7 +58,7 @@ def start(shape, arguments, *options):
     return subprocess.Popen(
         [sys.executable, "-m", "coral_classify.compat", "--ours", *options, str(PROGRAMS / (shape + ".py"))]
         + arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True,
-        env=dict(os.environ, PYTHONPATH=str(REPOSITORY)))
+        env=dict(os.environ, PYTHONPATH=str(REPOSITORY), CORAL_CLASSIFY_DEADLINE_MS="120000"))
 
 
 def lines_of(process):
@@ -74,8 +74,8 @@ def test_two_old_programs_run_at_once_on_one_stick(shapes, owner, board, compile
     running = [start(shape, arguments) for shape, arguments in zip(shapes, commands)]
     for process, expected in zip(running, alone):
         lines, log = lines_of(process)
-        assert lines == expected and len(set(lines)) > 3 and log == ""
-    assert board.inferences == 2 * COUNT and board.openings == 1
+        assert lines == expected and len(set(lines)) > 3 and "lost" not in log
+    assert board.inferences >= 2 * COUNT and len(models()) == 1, "all on the stick, with one model for both"
     assert wait_until(lambda: ask_status()["clients"] == [])
 
 
