@@ -36,6 +36,7 @@ _NAMES = {
     "DeviceLost": "errors",
     "DeadlineExceeded": "errors",
     "CameraError": "errors",
+    "ExtraNotFound": "errors",
     "SessionClosed": "errors",
     "ZooError": "errors",
 }

@@ -22,7 +22,8 @@ from __future__ import annotations
 
 __all__ = [
     "CoralClassifyError", "UsageError", "ModelError", "LabelsError", "ImageError", "EngineError",
-    "EngineNotFound", "DeviceError", "DeviceLost", "DeadlineExceeded", "CameraError", "SessionClosed", "ZooError",
+    "EngineNotFound", "DeviceError", "DeviceLost", "DeadlineExceeded", "CameraError", "ExtraNotFound",
+    "SessionClosed", "ZooError",
 ]
 
 
@@ -76,6 +77,10 @@ class DeadlineExceeded(DeviceError):
 
 class CameraError(CoralClassifyError):
     """A camera, or another source of moving pictures, is absent, does not open, or went away."""
+
+
+class ExtraNotFound(CoralClassifyError, ImportError):
+    """What was asked for needs an extra of the package that is not installed here; the message says which."""
 
 
 class SessionClosed(CoralClassifyError):

@@ -11,7 +11,7 @@ import threading
 import time
 from typing import Any, Callable, Optional, Set
 
-from ..errors import CoralClassifyError
+from ..errors import ExtraNotFound
 from .brokers import Broker
 from .sensors import BIRTH, OFFLINE, ONLINE, Sensor
 
@@ -30,7 +30,7 @@ class Connection:
     No method but :meth:`close` waits for anything, and that one for two seconds.
 
     :param tell: hears one line when the broker is not reached, is lost, refuses, and when it is back
-    :raises CoralClassifyError: if paho-mqtt is not here
+    :raises ExtraNotFound: if paho-mqtt is not here
     """
 
     def __init__(self, broker: Broker, sensor: Sensor, tell: Callable[[str], None]) -> None:
@@ -175,4 +175,4 @@ def _load() -> Any:
     try:
         return importlib.import_module("paho.mqtt.client")
     except ImportError as exc:
-        raise CoralClassifyError("--mqtt needs paho-mqtt: pip install 'coral_classify[mqtt]' (%s)" % exc) from exc
+        raise ExtraNotFound("--mqtt needs paho-mqtt: pip install 'coral_classify[mqtt]' (%s)" % exc) from exc

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Iterable, List, Mapping, Optional, Sequen
 from .. import arguments
 from ..classifier import Classifier
 from ..engine import usable_cores
-from ..errors import CoralClassifyError, UsageError
+from ..errors import ExtraNotFound, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,7 +44,7 @@ class RayClassifier:
     :param top_k, threshold, allow, deny, region, rotate: as for :meth:`coral_classify.Classifier.classify`
     :param keep: further columns of the batch that the rows keep
     :raises UsageError, ModelError, LabelsError, EngineError, DeviceError: as the classifier
-    :raises CoralClassifyError: without pyarrow, which comes with ``ray[data]``
+    :raises ExtraNotFound: without pyarrow, which comes with ``ray[data]``
     """
 
     def __init__(
@@ -149,4 +149,4 @@ def _pyarrow() -> Any:
     try:
         return importlib.import_module("pyarrow")
     except ImportError as exc:
-        raise CoralClassifyError("RayClassifier needs Ray: pip install 'coral_classify[ray]' (%s)" % exc) from exc
+        raise ExtraNotFound("RayClassifier needs Ray: pip install 'coral_classify[ray]' (%s)" % exc) from exc

@@ -5,7 +5,7 @@ import re
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, NamedTuple, Optional
 
-from ..errors import CoralClassifyError
+from ..errors import ExtraNotFound
 from ..web import site, statics
 from . import description
 from .pictures import Pictures
@@ -19,7 +19,7 @@ try:
     from starlette.responses import JSONResponse, Response
     from starlette.routing import Route
 except ImportError as exc:
-    raise CoralClassifyError("this needs a web server: pip install 'coral_classify[serve]' (%s)" % exc) from exc
+    raise ExtraNotFound("this needs a web server: pip install 'coral_classify[serve]' (%s)" % exc) from exc
 
 __all__ = ["Service", "name_for"]
 

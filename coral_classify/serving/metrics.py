@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any, Awaitable, Callable, Iterator, Mapping, MutableMapping
 
 from .. import __version__
-from ..errors import CoralClassifyError
+from ..errors import ExtraNotFound
 from ..types import Answer, Result
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ try:
     from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
     from prometheus_client.core import InfoMetricFamily
 except ImportError as exc:
-    raise CoralClassifyError("this needs prometheus-client: pip install 'coral_classify[serve]' (%s)" % exc) from exc
+    raise ExtraNotFound("this needs prometheus-client: pip install 'coral_classify[serve]' (%s)" % exc) from exc
 
 __all__ = ["Metrics"]
 

@@ -8,7 +8,7 @@ import socket
 import threading
 from typing import Any, Callable, List, Optional
 
-from ..errors import CoralClassifyError
+from ..errors import CoralClassifyError, ExtraNotFound
 from .addresses import Address
 from .guard import Limits
 
@@ -17,7 +17,7 @@ try:
     import uvicorn
     from uvicorn.protocols.http.h11_impl import H11Protocol
 except ImportError as exc:
-    raise CoralClassifyError("this needs a web server: pip install 'coral_classify[serve]' (%s)" % exc) from exc
+    raise ExtraNotFound("this needs a web server: pip install 'coral_classify[serve]' (%s)" % exc) from exc
 
 __all__ = ["Server"]
 

@@ -5,7 +5,7 @@ import mimetypes
 from pathlib import Path
 from typing import Any, List, Sequence
 
-from ..errors import CoralClassifyError
+from ..errors import ExtraNotFound
 from .refusals import MISTAKE, Refused, refusal
 
 try:
@@ -15,7 +15,7 @@ try:
     from starlette.responses import Response
     from starlette.routing import Route
 except ImportError as exc:
-    raise CoralClassifyError("this needs a web server: pip install 'coral_classify[serve]' (%s)" % exc) from exc
+    raise ExtraNotFound("this needs a web server: pip install 'coral_classify[serve]' (%s)" % exc) from exc
 
 __all__ = ["site", "statics"]
 

@@ -372,7 +372,7 @@ def test_a_session_that_knows_one_tensor_only_obeys_all_of_the_contract():
 
 
 def test_a_session_without_tensors_or_work_is_a_mistake():
-    with pytest.raises(ValueError, match="at least one input and one output, got 1 and 0"):
+    with pytest.raises(UsageError, match="output must be a TensorSpec, or a list of some"):
         FakeSession(input=COLOURS, output=[])
 
     class Idle(Session):
