@@ -10,7 +10,7 @@ import socket
 import ssl
 import threading
 import time
-from typing import Any, Dict, NamedTuple, Optional
+from typing import Any, Callable, Dict, NamedTuple, Optional
 
 from .addresses import Board
 
@@ -38,11 +38,15 @@ class Response(NamedTuple):
 
 
 class _Bounded(io.RawIOBase):
-    """A socket to read from until a moment, and no longer."""
+    """A socket to read from until a moment, and no longer.
 
-    def __init__(self, end: socket.socket, until: float) -> None:
+    :param closed: called once, when nobody reads from it any more
+    """
+
+    def __init__(self, end: socket.socket, until: float, closed: Callable[[], None]) -> None:
         self._end = end
         self._until = until
+        self._tell = closed
 
     def readable(self) -> bool:
         return True
@@ -54,16 +58,33 @@ class _Bounded(io.RawIOBase):
         self._end.settimeout(left)
         return self._end.recv_into(into)
 
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self._tell()
+
 
 class _Socket:
-    """What http.client needs of a socket, with one deadline for all that it does."""
+    """What http.client needs of a socket, with one deadline for all that it does.
+
+    Of a connection that is to be closed it closes the socket with the headers, and goes on to read: the socket stays
+    until the last reader has gone, as Python's own does.
+    """
 
     def __init__(self, end: socket.socket) -> None:
         self._end = end
+        self._readers = 0
+        self._closed = False
         self.until = 0.0
 
     def makefile(self, mode: str, *_: Any) -> Any:
-        return io.BufferedReader(_Bounded(self._end, self.until), 1 << 16)
+        self._readers += 1
+        return io.BufferedReader(_Bounded(self._end, self.until, self._left), 1 << 16)
+
+    def _left(self) -> None:
+        self._readers -= 1
+        if self._closed and self._readers <= 0:
+            self._end.close()
 
     def sendall(self, data: bytes) -> None:
         self._end.settimeout(max(0.001, self.until - time.monotonic()))
@@ -76,7 +97,9 @@ class _Socket:
             pass
 
     def close(self) -> None:
-        self._end.close()
+        self._closed = True
+        if self._readers <= 0:
+            self._end.close()
 
 
 class Connection:
@@ -178,6 +201,7 @@ class Connection:
         pause_s = max(0.05, min(float(pause), _LONGEST_PAUSE_S)) if pause.isdigit() and len(pause) < 6 else None
         response = Response(answer.status, content, answer.getheader(self._header), answer.getheader("Location"))
         if not answer.isclosed() or answer.will_close:
+            answer.close()
             self.close()
         return response, pause_s
 

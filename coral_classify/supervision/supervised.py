@@ -164,6 +164,10 @@ class SupervisedSession(Session):
         keeper = self._keeper
         return None if keeper.child is not None or keeper.trouble is None else str(keeper.trouble)
 
+    def is_there(self, within_s: float = 0.0) -> bool:
+        """Whether the wanted device is open, waiting for it so long."""
+        return self._keeper.wait_for_child(time.monotonic() + within_s, lambda: self._leaving) is not None
+
     @property
     def reason(self) -> Optional[str]:
         return self._why_twin() if self._keeper.child is None and self._can_fail_over() else None

@@ -6,6 +6,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -146,6 +147,22 @@ def test_a_redirect_is_not_followed(server):
         with pytest.raises(DeviceError, match="redirects are not followed"):
             session.run(PICTURE)
         assert elsewhere.requests == []
+
+
+@pytest.mark.parametrize("length", [b"Content-Length: 20\r\n", b""])
+def test_an_answer_after_which_the_server_hangs_up_is_read_to_its_end(server, length):
+    def last_words(handler):
+        handler.wfile.write(b"HTTP/1.1 403 No\r\nConnection: close\r\n" + length + b"\r\n")
+        handler.wfile.flush()
+        time.sleep(0.05)        # the body comes after the headers, as it does on any network
+        handler.wfile.write(b'{"error": "not you"}')
+        handler.close_connection = True
+    with opened(server) as session:
+        server.answer = last_words
+        with pytest.raises(DeviceError, match="403: not you"):
+            session.run(PICTURE)
+        server.answer = None
+        assert (session.run(PICTURE) == RIGHT).all()
 
 
 def test_an_answer_that_drips_comes_to_an_end(server):
