@@ -83,7 +83,7 @@ setup(
         # Video through FFmpeg's libraries; its wheels begin with Python 3.8.
         "camera": ["av>=12; python_version >= '3.8'"],
         # A server and its pages: pure Python, but for what asyncio brings.
-        "serve": ["starlette>=0.29", "uvicorn>=0.22", "python-multipart", "prometheus-client"],
+        "serve": ["starlette>=0.29", "uvicorn>=0.22", "prometheus-client"],
         # Home Assistant and others hear of a camera; pure Python.
         "mqtt": ["paho-mqtt>=1.6"],
         # A cluster; Ray has wheels for recent Pythons on 64-bit machines.

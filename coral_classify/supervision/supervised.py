@@ -133,7 +133,7 @@ class SupervisedSession(Session):
 
         :param model: path of the compiled file for an Edge TPU, of the plain one for ``device="cpu"``
         :param twin: path of the plain file that stands in for a lost device
-        :param options: fields of :class:`coral_classify.edgetpu.driver.Options`
+        :param options: fields of :class:`coral_classify.edgetpu.Options`
         :param any_network: both files may be other networks than classifiers
         :param grace_s: as for the constructor
         :raises CoralClassifyError: as the constructor

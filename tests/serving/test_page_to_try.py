@@ -123,7 +123,7 @@ def test_the_keyboard_reaches_what_the_mouse_does_and_a_screen_reader_hears_the_
     outline = "getComputedStyle(document.querySelector('#file + .button')).outlineStyle"
     assert page.evaluate(outline) == "solid"
     with page.expect_file_chooser() as chooser:
-        page.keyboard.press("Enter")
+        page.keyboard.press("Space")
     chooser.value.set_files(file_of(png((0, 200, 0))))
     page.wait_for_selector("#status.found")
     assert page.get_attribute("#status", "aria-live") == "polite" and page.get_attribute("#status", "role") == "status"
