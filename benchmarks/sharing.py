@@ -68,7 +68,7 @@ while True:
 
 
 def clients(models: List[str], device: str, seconds: float) -> List[Dict[str, Any]]:
-    begin = time.time() + 3.0
+    begin = time.time() + 2.0 + len(models)  # all are there by then, on a busy machine, too
     running = [subprocess.Popen([sys.executable, "-c", CLIENT, model, device, str(begin), str(begin + seconds)],
                                 stdout=subprocess.PIPE, env=dict(os.environ, PYTHONPATH=REPOSITORY))
                for model in models]

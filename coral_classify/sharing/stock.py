@@ -130,8 +130,9 @@ class Stock:
 
     def answered(self, loaded: Loaded) -> None:
         loaded.place.faulty = False
-        with self._lock:
-            self.strikes.answered(loaded.copy.digest)
+        if self.strikes.knows(loaded.copy.digest):  # no lock for every picture
+            with self._lock:
+                self.strikes.answered(loaded.copy.digest)
 
     def look(self) -> None:
         """Leave what was pulled out."""

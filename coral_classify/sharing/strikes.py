@@ -41,6 +41,10 @@ class Strikes:
             self._known.popitem(last=False)
         return banned
 
+    def knows(self, content: str) -> bool:
+        """Whether there is anything against it."""
+        return content in self._known
+
     def answered(self, content: str) -> None:
         self._known.pop(content, None)
 

@@ -18,6 +18,7 @@ from .stock import CLASSIFIER, INTERPRETER, NETWORK, Loaded, Stock
 __all__ = ["Visit"]
 
 _ORDER_S = 5.0
+_LOOK_S = 0.25  # between two looks for a better place: all clients share one interpreter's lock
 _PATIENCE_S = 8.0  # how long a picture waits for a lost accelerator; clients with a twin need not wait for long
 # What an interpreter is asked beyond its tensors, and answers alike to all; with our arguments, not the client's.
 _VERBS: Dict[str, Dict[str, Any]] = {"layout": {}, "details": {"subgraph": 0}}
@@ -31,6 +32,7 @@ class Visit:
         self._guest = Guest(client.end, lambda size: clients.reserve(client, tensors=size))
         self._loaded: Optional[Loaded] = None
         self._wish = "shared"
+        self._looked = float("-inf")  # when it was asked whether another place is better
 
     def pay(self, copy: Copy) -> None:
         """From the order to the goodbye.
@@ -57,9 +59,13 @@ class Visit:
 
     def _housed(self) -> Loaded:
         """Where this client is housed best at present."""
-        before = self._loaded
-        if before is not None and self._stock.is_best(before, self._wish):
-            return before
+        before, now = self._loaded, time.monotonic()
+        if before is not None and not before.closed:
+            if now - self._looked < _LOOK_S and before.session.is_there():
+                return before
+            self._looked = now
+            if self._stock.is_best(before, self._wish):
+                return before
         try:
             loaded = self._stock.take(self._copy, self._kind, self._wish, leaving=before)
         except CoralClassifyError:

@@ -166,6 +166,8 @@ class SupervisedSession(Session):
 
     def is_there(self, within_s: float = 0.0) -> bool:
         """Whether the wanted device is open, waiting for it so long."""
+        if self._keeper.child is not None or within_s <= 0:
+            return self._keeper.child is not None
         return self._keeper.wait_for_child(time.monotonic() + within_s, lambda: self._leaving) is not None
 
     @property
