@@ -120,7 +120,7 @@ def test_what_is_no_picture_is_said_in_one_sentence(page):
 
 def test_the_keyboard_reaches_what_the_mouse_does_and_a_screen_reader_hears_the_answer(page):
     choosers = []
-    page.on("filechooser", choosers.append)
+    page.on("filechooser", lambda chooser: choosers.append(chooser))
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "file"
     outline = "getComputedStyle(document.querySelector('#file + .button')).outlineStyle"
