@@ -56,23 +56,21 @@ def draw(folder: str, count: int, megapixels: float) -> List[str]:
     return paths
 
 
-def cpu_of_tree(seen: Dict[int, float]) -> float:
-    """CPU seconds so far of this process and all below it, those that have ended since with what was seen of them."""
-    parents, below = {}, {os.getpid()}
+def cpu_of_tree() -> Dict[int, float]:
+    """CPU seconds so far of this process and of each below it."""
+    told: Dict[int, Tuple[int, float]] = {}
     for entry in os.listdir("/proc"):
         if entry.isdigit():
             try:
                 fields = Path("/proc", entry, "stat").read_text().rpartition(")")[2].split()
             except OSError:
                 continue
-            parents[int(entry)] = (int(fields[1]), (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"))
-    while True:
-        more = {pid for pid, (parent, _) in parents.items() if parent in below} - below
-        if not more:
-            break
+            told[int(entry)] = (int(fields[1]), (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"))
+    below, more = set(), {os.getpid()}
+    while more:
         below |= more
-    seen.update({pid: parents[pid][1] for pid in below if pid in parents})
-    return sum(seen.values())
+        more = {pid for pid, (parent, _) in told.items() if parent in below} - below
+    return {pid: told[pid][1] for pid in below}
 
 
 def alone(paths: List[str]) -> Tuple[float, float]:
@@ -87,8 +85,9 @@ def alone(paths: List[str]) -> Tuple[float, float]:
     return len(paths) / took, 1e3 * busy / len(paths)
 
 
-def through_ray(paths: List[str], contents: bool) -> Tuple[float, float, float]:
-    """Pictures a second of two actors; CPU ms a picture, of all that is Ray's; the seconds until both had answered."""
+def through_ray(paths: List[str], contents: bool) -> Tuple[float, float, float, float]:
+    """Pictures a second of two actors; their CPU ms a picture; the seconds until both had answered; cores that the rest
+    of Ray uses, this process among it."""
     import ray
 
     began = time.perf_counter()
@@ -96,20 +95,24 @@ def through_ray(paths: List[str], contents: bool) -> Tuple[float, float, float]:
         else ray.data.from_items([{"path": path} for path in paths])
     answers = source.map_batches(Signed, fn_constructor_kwargs={"device": "cpu"}, batch_size=BATCH, concurrency=2,
                                  num_cpus=1)
-    workers, seen, counted, since, busy = set(), 0, 0, 0.0, 0.0
-    times: Dict[int, float] = {}
+    workers, seen, counted, since = set(), 0, 0, 0.0
+    before: Dict[int, float] = {}
+    used: Dict[int, float] = {}
     for batch in answers.iter_batches(batch_size=None, prefetch_batches=0):
         now = time.perf_counter()
         assert not any(batch["error"])
         seen += len(batch["path"])
         if len(workers) < 2:
             workers.update(batch["worker"].tolist())
-            since, busy = now, cpu_of_tree(times)
+            since, before = now, cpu_of_tree()
         else:
             counted += len(batch["path"])
-            last, used = now, cpu_of_tree(times)
+            last = now
+            used.update({pid: busy - before.get(pid, 0.0) for pid, busy in cpu_of_tree().items()})
     assert seen == len(paths) and len(workers) == 2, (seen, workers)
-    return counted / (last - since), 1e3 * (used - busy) / counted, since - began
+    mine = sum(used[pid] for pid in workers)
+    return (counted / (last - since), 1e3 * mine / counted, since - began,
+            (sum(used.values()) - mine) / (last - since))
 
 
 def main() -> None:
@@ -138,9 +141,7 @@ def main() -> None:
         "cpu_ms": {name: [round(one[1], 2) for one in told[name]] for name in told},
         "start_s": round(statistics.median(one[2] for one in told["ray"]), 1),
         "share": [round(value, 3) for value in shares], "median_share": round(statistics.median(shares), 3),
-        # What other programs of the machine do not disturb: how much of both cores' time a picture takes.
-        "share_by_cpu": round(statistics.median(one[1] for one in told["process"])
-                              / statistics.median(one[1] for one in told["ray"]), 3)}))
+        "rest_cores": round(statistics.median(one[3] for one in told["ray"]), 3)}))
 
 
 if __name__ == "__main__":

@@ -132,7 +132,7 @@ def heavy(name):
 
 def heavy_program(name):
     """The path of a system's program that only one Python's tests use; see :func:`heavy`."""
-    path = shutil.which(name)
+    path = shutil.which(name, path=os.environ.get("PATH", "") + os.pathsep + "/usr/sbin")
     if path is None and os.environ.get("CORAL_CLASSIFY_HEAVY") == "1":
         pytest.fail("CORAL_CLASSIFY_HEAVY=1 promises %s, which is not installed" % name)
     if path is None:

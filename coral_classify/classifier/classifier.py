@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Optional, S
 from .. import arguments
 from ..answers import real_features
 from ..edgetpu import Options
-from ..engine import AdoptedSession, is_interpreter
 from ..errors import ModelError
 from ..modelfiles import labels_for, named_labels, passports, read_model
 from ..pictures import (
@@ -99,7 +98,8 @@ class Classifier(Steps):
         :param wait_for_device: with "auto": wait for the first opening, however long it takes (at most 30 s)
         :raises UsageError, ModelError, LabelsError, EngineError, DeviceError:
         """
-        if not (model is None or isinstance(model, Session) or is_interpreter(model)):
+        interpreter = _is_interpreter(model)
+        if not (model is None or isinstance(model, Session) or interpreter):
             arguments.file("model", model, "the path or the name of a model, or an open session")
         labels = arguments.labels(labels)
         mean, std = arguments.channels("mean", mean), arguments.channels("std", std)
@@ -111,7 +111,9 @@ class Classifier(Steps):
         self._open_features: Optional[Callable[[], Session]] = None
         self._limits = limits(max_pixels, max_picture_bytes)
         options = Options(performance, usb_always_dfu, usb_max_bulk_in_queue_length).check()
-        if is_interpreter(model):
+        if interpreter:
+            from ..engine import AdoptedSession  # seldom
+
             model = AdoptedSession(model)
         if isinstance(model, Session):
             self._session, file, passport = model, None, None
@@ -271,3 +273,11 @@ class Classifier(Steps):
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _is_interpreter(model: object) -> bool:
+    if model is None or isinstance(model, (str, os.PathLike, Session)):
+        return False
+    from ..engine import is_interpreter
+
+    return is_interpreter(model)

@@ -19,6 +19,7 @@ def main(argv: List[str]) -> int:
     args = parser.parse_args(argv)
     from ..edgetpu import library, list_devices
     from ..errors import DeviceError
+    from ..supervision import shared_paths
 
     code = 0
     try:
@@ -26,7 +27,9 @@ def main(argv: List[str]) -> int:
     except DeviceError as exc:
         print("coral-classify: %s" % printable(str(exc)), file=sys.stderr)
         code = 1
-    devices = list_devices()
+    shared = shared_paths()
+    devices = [dataclasses.replace(device, state="shared", note="coral-classify share --status tells who uses it")
+               if device.path in shared else device for device in list_devices()]
     for device in devices:
         if args.json:
             print(json.dumps(dict(dataclasses.asdict(device), device=device.name)))

@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from typing import List, Optional
+from typing import Any, Dict, Iterator, List, Optional
 
 from .showing import complain, printable
 
@@ -43,11 +43,11 @@ def main(argv: List[str]) -> int:
             edgetpu.match(args.device, [])
         if args.device != "cpu":
             edgetpu.check_library()
-        from ..sharing import Owner, Stock
+        from ..sharing import Clients, Owner, Stock
 
         logging.basicConfig(format="coral-classify: %(message)s", level=logging.INFO)
-        stock = Stock(args.device, args.models)
-        owner = Owner(socket_path(), stock, group=_group(args.group), inherited=_inherited())
+        owner = Owner(socket_path(), Stock(args.device, args.models), group=_group(args.group),
+                      clients=Clients(Clients.most_with(_descriptors())), inherited=_inherited())
     except CoralClassifyError as exc:
         return complain(exc)
     signal.signal(signal.SIGTERM, lambda *_: owner.stop())
@@ -55,6 +55,19 @@ def main(argv: List[str]) -> int:
     print("sharing at %s" % printable(socket_path()), file=sys.stderr, flush=True)
     owner.run()
     return 0
+
+
+def _descriptors() -> int:
+    """How many this process may have, after it has asked for all that it is allowed."""
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 8192 if hard == resource.RLIM_INFINITY else min(8192, hard)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    except (ValueError, OSError):
+        pass
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def _group(name: Optional[str]) -> Optional[int]:
@@ -78,14 +91,43 @@ def _inherited() -> Optional[socket.socket]:
     return socket.socket(fileno=3)
 
 
-def _show(told: "dict[str, object]", as_json: bool) -> None:
+def _show(told: "Dict[str, Any]", as_json: bool) -> None:
     if as_json:
         print(json.dumps(told))
         return
-    clients, models = told["clients"], told["models"]
-    assert isinstance(clients, list) and isinstance(models, list)
-    print("owner: process %s; %d models loaded, %s faults survived" % (told["pid"], len(models),
-                                                                      told["faults_survived"]))
-    for one in clients:
-        print("process %s (user %s)  %s  %s  %s pictures, %s/s" % (
-            one["pid"], one["uid"], printable(str(one["model"])), one["device"], one["answers"], one["per_s"]))
+    print("\n".join(printable(line) for line in _lines(told)))
+
+
+def _lines(told: "Dict[str, Any]") -> "Iterator[str]":
+    yield "owner: process %s, for %s; faults survived: %s" % (told["pid"], _spell(told["seconds"]),
+                                                              told["faults_survived"])
+    for device in told["devices"]:
+        details = [device["path"]] if device["path"] else []
+        details += ["%.1f °C" % device["temperature"]] if device["temperature"] is not None else []
+        details += [] if device["present"] else ["is not attached at present"]
+        yield "  ".join(["%-6s" % device["name"]] + details)
+        for model in device["models"]:
+            yield "        model %s (%s): %s%s" % (model["name"], model["id"], _counted(model["users"], "program"),
+                                                   "" if model["open"] else ", being opened")
+    if not told["devices"]:
+        yield "no Edge TPU is attached; coral-classify doctor says why"
+    for model, seconds in told["not_run"].items():
+        yield "model %s is not run for %d s: it took the process of the Edge TPU along" % (model, seconds)
+    for one in told["clients"]:
+        yield "process %-7s user %-5s %-15s %-6s %8d pictures %7.1f/s  %s" % (
+            one["pid"], one["uid"], one["program"], one["device"], one["answers"], one["per_s"], one["model"])
+    if not told["clients"]:
+        yield "no program uses it at present"
+
+
+def _counted(number: int, what: str) -> str:
+    return "%d %s%s" % (number, what, "" if number == 1 else "s")
+
+
+def _spell(seconds: int) -> str:
+    """
+    >>> _spell(59), _spell(3600), _spell(200000)
+    ('59 s', '60 min', '55 h')
+    """
+    return "%d s" % seconds if seconds < 120 else "%d min" % (seconds // 60) if seconds < 7200 else \
+        "%d h" % (seconds // 3600)

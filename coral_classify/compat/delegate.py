@@ -12,6 +12,7 @@ from typing import Any, Dict, Optional
 
 from .. import edgetpu
 from ..errors import DeviceError, UsageError
+from ..supervision import owner_is_there
 
 __all__ = ["Delegate", "load_delegate", "on_cpu"]
 
@@ -56,7 +57,8 @@ class Delegate:
             edgetpu.match(self.device, [])
         except (UsageError, ValueError) as exc:
             raise self.failed(str(exc)) from exc
-        if not self.cpu:
+        # Whoever goes to an owner of shared accelerators needs no driver and sees no device.
+        if not self.cpu and not owner_is_there():
             self._find()
 
     def _find(self) -> None:
@@ -83,7 +85,8 @@ class Delegate:
             try:
                 self._opened = edgetpu.open_delegate(self.device, edgetpu.Options(**self.options))
             except DeviceError as exc:
-                raise self.failed(exc) from exc
+                way = "; an owner shares it: --ours goes through that" if owner_is_there() else ""
+                raise self.failed("%s%s" % (exc, way)) from exc
         return self._opened._get_native_delegate_pointer()
 
     def failed(self, reason: object) -> ValueError:

@@ -16,6 +16,7 @@ import numpy as np
 
 from .. import edgetpu
 from ..errors import DeviceError
+from ..supervision import ask_status, owner_is_there
 from .delegate import Delegate
 from .interpreter import Interpreter, interpreter_of
 
@@ -46,16 +47,31 @@ def make_interpreter(model_path_or_content: Any, device: Optional[str] = None, d
 
 
 def list_edge_tpus() -> List[Dict[str, str]]:
-    """A record of "type" ("usb" or "pci") and "path" for each; without the library, none."""
+    """A record of "type" ("usb" or "pci") and "path" for each; where there is no driver, those of an owner, or none."""
     try:
         return [{"type": one.type, "path": one.path} for one in edgetpu.driver_devices()]
     except DeviceError:
-        return []
+        shared = _owner().get("devices", [])
+        return [{"type": one["type"], "path": one["path"]} for one in shared if one["present"] and one["path"]]
 
 
 def get_runtime_version() -> str:
-    """What libedgetpu says of itself: ``BuildLabel(…), RuntimeVersion(14)``."""
-    return edgetpu.version()
+    """What libedgetpu says of itself: ``BuildLabel(…), RuntimeVersion(14)``; where there is none, that of an owner."""
+    try:
+        return edgetpu.version()
+    except DeviceError:
+        told = str(_owner().get("driver", ""))
+        if not told:
+            raise
+        return told
+
+
+def _owner() -> Dict[str, Any]:
+    """What the owner of shared accelerators tells of itself; nothing where there is none."""
+    try:
+        return ask_status() if owner_is_there() else {}
+    except DeviceError:
+        return {}
 
 
 def set_verbosity(verbosity: int) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Optional, Tuple
 import numpy as np
 
 from ..errors import CoralClassifyError, DeviceError
-from ..supervision import Limits, SupervisedSession
+from ..supervision import DeviceHealth, Limits, SupervisedSession, owner_is_there
 from .delegate import Delegate
 from .details import Details, Layout, from_plain
 from .local import Arrays
@@ -42,15 +42,31 @@ class RemoteHost:
         self._open()
 
     def _open(self) -> None:
+        """At the owner of shared accelerators where one is; else, or where it refuses, with a driver of its own."""
+        refusal: Optional[DeviceError] = None
+        if owner_is_there():
+            try:
+                return self._open_on("shared")
+            except DeviceError as exc:
+                refusal = exc
+        try:
+            self._open_on(self._delegate.device)
+        except DeviceError as exc:
+            both = "%s; and without the owner: %s" % (refusal, exc)
+            raise self._delegate.failed(exc if refusal is None else both) from exc
+
+    def _open_on(self, device: str) -> None:
         twin = dict(self._order, model=self._twin, device="cpu") if self._twin else None
         run_s = _deadline_ms() / 1000.0
+        # An owner that goes is looked for again soon: it is no device that could need a rest.
+        health = DeviceHealth(longest_pause_s=2.0, rest_s=0.0) if device == "shared" else None
         try:
-            self._session = SupervisedSession(self._order, twin=twin, device=self._delegate.device,
+            self._session = SupervisedSession(self._order, twin=twin, device=device, health=health,
                                               limits=Limits(run_s=run_s, first_s=max(3.0 * run_s, run_s + 2.0)),
                                               factory=_FACTORY)
             told = self._session.call("layout")
-        except DeviceError as exc:
-            raise self._delegate.failed(exc) from exc
+        except DeviceError:
+            raise
         except CoralClassifyError as exc:
             raise RuntimeError(str(exc)) from exc
         self._layout = Layout([from_plain(one) for one in told["inputs"]], [from_plain(one) for one in told["outputs"]],

@@ -10,31 +10,34 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..doors import on_first_use
-from . import reasons
-from .driver import (
-    Delegate,
-    Device,
-    Options,
-    check_library,
-    close_at_exit,
-    library,
-    library_name,
-    match,
-    open_delegate,
-    talk,
-    version,
-)
-from .driver import list_devices as driver_devices
-from .system import System, narrow_user_land
-from .words import being_opened, worth_quoting
+from .naming import Device, match
+from .options import Options
 
 if TYPE_CHECKING:
+    from . import reasons
     from .devices import AcceleratorRecord, is_listed, list_devices, listed, sensible
+    from .driver import (
+        Delegate,
+        check_library,
+        close_at_exit,
+        driver_devices,
+        library,
+        library_name,
+        open_delegate,
+        talk,
+        version,
+    )
+    from .system import System, narrow_user_land
+    from .words import being_opened, worth_quoting
 
 __all__ = ["AcceleratorRecord", "Delegate", "Device", "Options", "System", "being_opened", "check_library",
            "close_at_exit", "driver_devices", "is_listed", "library", "library_name", "list_devices", "listed",
            "match", "narrow_user_land", "open_delegate", "reasons", "sensible", "talk", "version", "worth_quoting"]
 
-# A classification on the CPU lists no devices.
-__getattr__ = on_first_use(__name__, dict.fromkeys(
-    ["AcceleratorRecord", "is_listed", "list_devices", "listed", "sensible"], "devices"))
+# A classification on the CPU lists no devices, and loads no driver.
+__getattr__ = on_first_use(__name__, dict(
+    {"System": "system", "narrow_user_land": "system", "being_opened": "words", "worth_quoting": "words",
+     "reasons": "reasons"},
+    **dict.fromkeys(["AcceleratorRecord", "is_listed", "list_devices", "listed", "sensible"], "devices"),
+    **dict.fromkeys(["Delegate", "check_library", "close_at_exit", "driver_devices", "library",
+                     "library_name", "open_delegate", "talk", "version"], "driver")))

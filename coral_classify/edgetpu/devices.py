@@ -7,6 +7,7 @@ from typing import List, Optional, Union
 from .. import arguments
 from ..errors import DeviceError
 from . import driver
+from .naming import Device, match
 from .system import PciChip, System, UsbStick
 
 __all__ = ["AcceleratorRecord", "is_listed", "list_devices", "listed", "sensible"]
@@ -47,17 +48,17 @@ def list_devices(system: Optional[System] = None) -> List[AcceleratorRecord]:
     """
     system = System() if system is None else arguments.instance("system", system, System)
     try:
-        listed = driver.list_devices()
+        listed = driver.driver_devices()
     except DeviceError:
-        listed = [driver.Device("usb", i, stick.path) for i, stick in enumerate(system.usb_sticks())]
-        listed += [driver.Device("pci", i, chip.path) for i, chip in enumerate(system.pci_chips()) if chip.node]
+        listed = [Device("usb", i, stick.path) for i, stick in enumerate(system.usb_sticks())]
+        listed += [Device("pci", i, chip.path) for i, chip in enumerate(system.pci_chips()) if chip.node]
     return [_record(device, driver.in_system(device, system), system) for device in listed]
 
 
 def listed() -> List[str]:
     """Names of the accelerators that the driver lists; opens nothing.  Empty without the driver's library."""
     try:
-        return [device.name for device in driver.list_devices()]
+        return [device.name for device in driver.driver_devices()]
     except DeviceError:
         return []
 
@@ -68,12 +69,12 @@ def is_listed(device: str) -> bool:
     :param device: "auto", "usb", "usb:N", "pci", "pci:N" or ":N"
     """
     try:
-        return bool(driver.match(device, driver.list_devices()))
+        return bool(match(device, driver.driver_devices()))
     except DeviceError:
         return True
 
 
-def _record(device: driver.Device, found: Union[UsbStick, PciChip, None], system: System) -> AcceleratorRecord:
+def _record(device: Device, found: Union[UsbStick, PciChip, None], system: System) -> AcceleratorRecord:
     state, note = "attached", ""
     speed = found.link_speed if isinstance(found, UsbStick) else None
     temperature = found.temperature if isinstance(found, PciChip) else None

@@ -8,64 +8,23 @@ import atexit
 import contextlib
 import ctypes
 import os
-import re
 import sys
 import threading
 import weakref
-from typing import Any, Iterator, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, Iterator, List, Optional, Union
 
-from .. import arguments
 from ..errors import DeviceError
 from . import reasons, words
 from .abi import padded
+from .naming import Device, match
+from .options import Options
 from .system import PciChip, System, UsbStick
 
-__all__ = ["Delegate", "Device", "Options", "check_library", "close_at_exit", "in_system", "library", "library_name",
-           "list_devices", "match", "open_delegate", "talk", "version"]
+__all__ = ["Delegate", "check_library", "close_at_exit", "driver_devices", "in_system", "library",
+           "library_name", "open_delegate", "talk", "version"]
 
-PERFORMANCE = ("low", "medium", "high", "max")
 _NAMES = {"darwin": "libedgetpu.1.dylib", "win32": "edgetpu.dll"}
 _TYPES = {0: "pci", 1: "usb"}       # enum edgetpu_device_type
-_GRAMMAR = re.compile(r"(?P<type>usb|pci)?(?::(?P<index>\d+))?$")
-
-
-class Device(NamedTuple):
-    """One accelerator as the driver lists it; nothing is opened."""
-
-    type: str           # "usb" or "pci"
-    index_in_type: int
-    path: str           # /sys/bus/usb/devices/2-1, /dev/apex_0
-
-    @property
-    def name(self) -> str:
-        return "%s:%d" % (self.type, self.index_in_type)
-
-
-class Options(NamedTuple):
-    """What the driver is told; None leaves its default."""
-
-    performance: Optional[str] = None                   # low, medium, high, max: clock of a USB device
-    usb_always_dfu: Optional[bool] = None
-    usb_max_bulk_in_queue_length: Optional[int] = None   # 0 to 255
-
-    def check(self) -> "Options":
-        """:raises UsageError: for a value that the driver would drop without a word"""
-        performance, dfu, length = self
-        return Options(
-            None if performance is None else arguments.choice("performance", performance, PERFORMANCE),
-            None if dfu is None else arguments.flag("usb_always_dfu", dfu),
-            None if length is None else arguments.whole("usb_max_bulk_in_queue_length", length, least=0, most=255))
-
-    def pairs(self) -> List[Tuple[str, str]]:
-        """Keys and values as libedgetpu spells them."""
-        pairs = []
-        if self.performance is not None:
-            pairs.append(("Performance", self.performance.capitalize()))
-        if self.usb_always_dfu is not None:
-            pairs.append(("Usb.AlwaysDfu", str(bool(self.usb_always_dfu))))
-        if self.usb_max_bulk_in_queue_length is not None:
-            pairs.append(("Usb.MaxBulkInQueueLength", str(self.usb_max_bulk_in_queue_length)))
-        return pairs
 
 
 class _DeviceStruct(ctypes.Structure):
@@ -134,7 +93,7 @@ def version() -> str:
     return str((library().edgetpu_version() or b"").decode("utf-8", "replace"))
 
 
-def list_devices() -> List[Device]:
+def driver_devices() -> List[Device]:
     """Every accelerator that the driver sees, in its order; opens nothing.
 
     :raises DeviceError: if the library cannot be loaded
@@ -155,24 +114,6 @@ def list_devices() -> List[Device]:
     finally:
         if records:
             lib.edgetpu_free_devices(records)
-
-
-def match(device: str, devices: List[Device]) -> List[Device]:
-    """The devices that a name of pycoral's grammar may mean, in the order in which to try them.
-
-    :param device: "auto", "usb", "usb:N", "pci", "pci:N" or ":N"
-    :raises UsageError: for another name
-
-    >>> two = [Device("usb", 0, "/sys/a"), Device("usb", 1, "/sys/b")]
-    >>> [d.name for d in match("usb:1", two)]
-    ['usb:1']
-    """
-    found = _GRAMMAR.match("" if device == "auto" else device) if isinstance(device, str) else None
-    if found is None or device == "":
-        raise arguments.wrong("device", "auto, cpu, usb, usb:N, pci, pci:N or :N", device)
-    kind, index = found.group("type"), found.group("index")
-    fitting = [d for d in devices if kind in (None, d.type)]
-    return fitting if index is None else fitting[int(index):int(index) + 1]
 
 
 class Delegate:
@@ -219,7 +160,7 @@ def open_delegate(device: str, options: Options, system: Optional[System] = None
     system = system or System()
     lib = library()
     with _talking(lib):
-        devices = list_devices()
+        devices = driver_devices()
         candidates = match(device, devices)
         if not candidates:
             raise reasons.absent(device, [d.name for d in devices], system)

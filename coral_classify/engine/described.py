@@ -26,7 +26,7 @@ def describe(
 
     :param model: path of the compiled file for an Edge TPU, of the plain one for the CPU
     :param any_network: not only a classifier: the engine tells its inputs and outputs
-    :param options: fields of :class:`coral_classify.edgetpu.driver.Options`
+    :param options: fields of :class:`coral_classify.edgetpu.Options`
     """
     # The worker's current folder is not ours if ours changes before it is started anew.
     return {

@@ -16,7 +16,6 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 import numpy as np
 
 from .. import arguments, edgetpu
-from ..edgetpu import reasons
 from ..errors import EngineError, EngineNotFound, ModelError, UsageError
 from ..modelfiles import ModelFile, NetworkFile
 from ..types import Session, filled
@@ -281,7 +280,8 @@ def open_session(
         # What the compiler left to the CPU is little; one thread is enough.
         return EngineSession(model, runtime, threads=threads or 1, delegate=delegate)
     except EngineError as exc:
-        raise reasons.refused_model(delegate.device, edgetpu.version(), "%s %s" % runtime[:2], str(exc)) from exc
+        raise edgetpu.reasons.refused_model(delegate.device, edgetpu.version(), "%s %s" % runtime[:2],
+                                            str(exc)) from exc
 
 
 def _check_pairing(runtime: Engine, model: Union[ModelFile, NetworkFile], device: str,

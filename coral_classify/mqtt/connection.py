@@ -20,6 +20,7 @@ __all__ = ["Connection"]
 _KEEPALIVE_S = 30       # a broker that says nothing for so long is gone; half as long again, and it says the last will
 _LONGEST_PAUSE_S = 30   # between two attempts
 _STEADY_S = 30.0        # a connection that lasted so long was none that comes and goes all the time
+_AWAY = "is not reached"
 _FAREWELL_S = 2.0       # for the last words to go out
 
 
@@ -115,8 +116,8 @@ class Connection:
         self._flush()
 
     def _trouble(self, what: str) -> None:
-        """One line, and not again in every attempt."""
-        if what not in self._told and not self._closing:
+        """One line, and not again in every attempt; of one that is away, not again that nobody is there."""
+        if what not in self._told and not self._closing and not (self._down and what.startswith(_AWAY)):
             self._told.add(what)
             self._down = True
             self._tell("%s %s; trying again until it is back" % (str(self._broker), what))
@@ -142,7 +143,7 @@ class Connection:
         failure = sys.exc_info()[1]     # paho calls this where it has caught it
         reason = getattr(failure, "strerror", None) or str(failure) or type(failure).__name__
         with self._lock:
-            self._trouble("is not reached (%s)" % reason)
+            self._trouble("%s (%s)" % (_AWAY, reason))
 
     def _on_disconnect(self, *_: Any) -> None:
         with self._lock:

@@ -8,7 +8,7 @@ import os
 import re
 from typing import BinaryIO, Callable, Dict, NamedTuple, Optional
 
-from . import exif, jpeg, tiff
+from . import exif, jpeg
 from .limits import Limits, Refused
 
 __all__ = ["EXTENSIONS", "FORMATS", "Survey", "format_of", "survey"]
@@ -111,6 +111,8 @@ def _avif(file: BinaryIO, length: int) -> Survey:
 
 
 def _tiff(file: BinaryIO, length: int) -> Survey:
+    from . import tiff  # few pictures are
+
     layout = tiff.survey(file)
     # Pillow turns it upright while decoding, which takes the picture once more.
     return Survey(bytes=layout.buffer, per_pixel=0 if layout.orientation == 1 else 4, orientation=layout.orientation)

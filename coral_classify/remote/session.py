@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 from urllib.parse import quote
 
 import numpy as np
@@ -22,18 +22,14 @@ _JSON_BYTES = 1 << 16       # of an answer besides its tensors
 _log = logging.getLogger("coral_classify")
 
 
-class Network:
-    """What the file at hand says of the network that the board should run.
+class Network(NamedTuple):
+    """What the file at hand says of the network that the board should run."""
 
-    :param file: its path, for messages
-    :param names: what the board may call it, in the order in which to ask
-    :param content_ids: of the files that are this network; empty: that is not known
-    """
-
-    def __init__(self, file: str, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], *,
-                 names: Sequence[str], content_ids: Sequence[str] = ()) -> None:
-        self.file, self.inputs, self.outputs = file, tuple(inputs), tuple(outputs)
-        self.names, self.content_ids = tuple(names), tuple(content_ids)
+    file: str                           # its path, for messages
+    inputs: Sequence[TensorSpec]
+    outputs: Sequence[TensorSpec]
+    names: Sequence[str]                # that it may have on the board, in the order in which to ask
+    content_ids: Sequence[str] = ()     # of the files that are this network; empty: that is not known
 
 
 class BoardSession(Session):

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from ..doors import on_first_use
 
 if TYPE_CHECKING:
+    from .clients import Clients
     from .owner import Owner
     from .stock import Stock
 
-__all__ = ["Owner", "Stock"]
+__all__ = ["Clients", "Owner", "Stock"]
 
-__getattr__ = on_first_use(__name__, {"Owner": "owner", "Stock": "stock"})
+__getattr__ = on_first_use(__name__, {"Clients": "clients", "Owner": "owner", "Stock": "stock"})

@@ -10,61 +10,47 @@ import logging
 import os
 import socket
 import stat
-import struct
 import threading
 import time
 from typing import Any, Dict, List, Optional
 
-from .. import arguments
+from .. import arguments, edgetpu
 from ..errors import CoralClassifyError, DeviceError
-from ..supervision import GREETING, VERSION, Guest, greeted, read_line
-from .stock import Loaded, Stock, content_of
+from ..supervision import GREETING, VERSION, greeted, read_line
+from .clients import Client, Clients
+from .copies import copied
+from .stock import Stock
+from .visit import Visit
 
 __all__ = ["Owner"]
 
 _log = logging.getLogger("coral_classify.sharing")
-_MOST_CLIENTS = 256
 _GREETING_S = 5.0
-
-
-class Client:
-    """One connection, for the status."""
-
-    def __init__(self, end: socket.socket) -> None:
-        self.end = end
-        self.guest: Optional[Guest] = None
-        self.model = ""
-        self.device = ""
-        self.answers = 0
-        self.since = time.monotonic()
-        try:
-            self.pid, self.uid, _ = struct.unpack(
-                "3i", end.getsockopt(socket.SOL_SOCKET, getattr(socket, "SO_PEERCRED", 17), 12))
-        except OSError:
-            self.pid = self.uid = -1
+_LAST_PICTURES_S = 12.0  # for those in hand at the end: longer than a device may hang
+_TICK_S = 0.2
 
 
 class Owner:
     """:param path: of the socket; its folder exists
+    :param clients: who may be here at a time
     :param group: who may, beside the owner's user; a group id
     :param inherited: a socket that listens already (systemd's), instead of one at *path*
     :raises DeviceError: if another owner lives there
     """
 
-    def __init__(self, path: str, stock: Stock, *, group: Optional[int] = None,
+    def __init__(self, path: str, stock: Stock, *, clients: Optional[Clients] = None, group: Optional[int] = None,
                  inherited: Optional[socket.socket] = None) -> None:
         self._path = os.fspath(arguments.file("path", path, "the path of a socket"))
         self._stock = arguments.instance("stock", stock, Stock)
+        self._clients = Clients() if clients is None else arguments.instance("clients", clients, Clients)
         if group is not None:
             arguments.whole("group", group, least=0, most=(1 << 32) - 2)
-        self._lock = threading.Lock()
-        self._clients: List[Client] = []
         self._over = threading.Event()
-        self._in_hand = 0
+        self._began = time.monotonic()
         self._guard = -1
         self._inherited = inherited is not None
         self._listener = inherited if inherited is not None else self._bound(group)
-        self._listener.settimeout(0.2)
+        self._listener.settimeout(_TICK_S)
 
     def _bound(self, group: Optional[int]) -> socket.socket:
         try:
@@ -72,10 +58,8 @@ class Owner:
         except OSError:
             pass  # it is there; or the next line says why not
         try:
-            self._guard = os.open(self._path + ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._guard = _locked(self._path + ".lock")
         except BlockingIOError:
-            os.close(self._guard)
             raise DeviceError("another owner shares accelerators at %s already; see coral-classify share --status"
                               % self._path, cause="busy") from None
         except OSError as exc:
@@ -111,8 +95,13 @@ class Owner:
 
     def run(self) -> None:
         """Until :meth:`stop`; pictures in hand are answered first."""
+        looked = time.monotonic()
         try:
             while not self._over.is_set():
+                if time.monotonic() - looked >= _TICK_S:
+                    self._stock.look()
+                    self._clients.tick()
+                    looked = time.monotonic()
                 try:
                     end, _ = self._listener.accept()
                 except socket.timeout:
@@ -121,24 +110,17 @@ class Owner:
                     _log.warning("a client could not be let in: %s", exc)
                     self._over.wait(0.1)
                     continue
-                self._let_in(end)
+                self._receive(end)
         finally:
             self._end()
 
-    def _let_in(self, end: socket.socket) -> None:
+    def _receive(self, end: socket.socket) -> None:
         client = Client(end)
-        with self._lock:
-            full = len(self._clients) >= _MOST_CLIENTS
-            if not full:
-                self._clients.append(client)
-        if full:
-            _answer(end, "refused: %d clients are here already" % _MOST_CLIENTS)
-            end.close()
-            return
+        self._clients.came(client)
         try:
             threading.Thread(target=self._serve, args=(client,), name="coral-client", daemon=True).start()
         except RuntimeError:
-            self._gone(client)
+            self._clients.gone(client)
 
     def _serve(self, client: Client) -> None:
         descriptors: List[int] = []
@@ -150,9 +132,14 @@ class Owner:
             elif wish == "status":
                 _answer(client.end, json.dumps(self.status()))
             elif wish == "session" and descriptors:
-                content = content_of(descriptors[0])
+                self._clients.let_in(client)
+                if not self._clients.reserve(client, model=max(1, os.fstat(descriptors[0]).st_size)):
+                    raise DeviceError("user %d has too many models here already" % client.uid, cause="busy")
+                copy = copied(descriptors[0])
+                self._clients.reserve(client, model=copy.size, digest=copy.digest)
+                os.close(descriptors.pop())
                 _answer(client.end, "ok")
-                self._house(client, content)
+                Visit(client, self._clients, self._stock, self._over).pay(copy)
             else:
                 _answer(client.end, "refused: it knows no such wish")
         except CoralClassifyError as exc:
@@ -164,90 +151,50 @@ class Owner:
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
-            self._gone(client)
-
-    def _house(self, client: Client, content: bytes) -> None:
-        guest = client.guest = Guest(client.end)
-        order = guest.order(_GREETING_S)
-        told = order["description"]
-        if order.get("factory") != "coral_classify.engine:open_described":
-            guest.failed(0, DeviceError("this owner opens classifiers and networks only", cause="no-owner"))
-            return
-        try:
-            loaded = self._stock.take(content, bool(told.get("any_network")))
-        except CoralClassifyError as exc:
-            guest.failed(0, exc)
-            return
-        try:
-            session = loaded.session
-            client.model, client.device = os.path.basename(str(told.get("model")))[:100], session.device
-            guest.ready(session.device, session.inputs, session.outputs)
-            while self._answered_one(client, guest, loaded):
-                pass
-        finally:
-            self._stock.give_back(loaded)
-
-    def _answered_one(self, client: Client, guest: Guest, loaded: Loaded) -> bool:
-        asked = guest.next()
-        if asked is None or self._over.is_set():
-            return False
-        number, inputs, into = asked
-        with self._lock:
-            self._in_hand += 1
-        try:
-            with loaded.turns.turn(client, loaded.key):
-                try:
-                    outputs = loaded.session.run_all(inputs, into=into)
-                except CoralClassifyError as exc:
-                    trouble: Optional[CoralClassifyError] = exc
-                else:
-                    trouble = None
-            if trouble is not None:
-                guest.failed(number, trouble)
-            else:
-                guest.done(number, outputs, into)
-                client.answers += 1
-        finally:
-            with self._lock:
-                self._in_hand -= 1
-        return True
-
-    def _gone(self, client: Client) -> None:
-        if client.guest is not None:
-            client.guest.close()
-        client.end.close()
-        with self._lock:
-            if client in self._clients:
-                self._clients.remove(client)
+            self._clients.gone(client)
 
     def status(self) -> Dict[str, Any]:
         """In plain types: who uses what, and what was survived."""
-        now = time.monotonic()
-        with self._lock:
-            clients = [{"pid": one.pid, "uid": one.uid, "model": one.model, "device": one.device,
-                        "answers": one.answers, "per_s": round(one.answers / max(0.001, now - one.since), 1)}
-                       for one in self._clients if one.model]
-        models = [{"id": one.key[0][:12], "device": one.device, "users": one.users} for one in self._stock.models()]
-        return {"pid": os.getpid(), "clients": clients, "models": models, "faults_survived": self._stock.losses}
+        devices, banned = self._stock.told()
+        try:
+            driver = edgetpu.version()
+        except DeviceError:
+            driver = ""
+        return {"pid": os.getpid(), "seconds": round(time.monotonic() - self._began), "driver": driver,
+                "devices": devices, "clients": self._clients.told(), "most_clients": self._clients.most,
+                "faults_survived": self._stock.faults, "not_run": banned}
 
     def _end(self) -> None:
         self._listener.close()
-        until = time.monotonic() + 15.0
-        while self._in_hand and time.monotonic() < until:
+        until = time.monotonic() + _LAST_PICTURES_S
+        while self._clients.in_hand and time.monotonic() < until:
             time.sleep(0.01)
-        with self._lock:
-            for client in self._clients:
-                try:
-                    client.end.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    pass
+        self._clients.hang_up()
         self._stock.close()
         if not self._inherited:
             try:
                 os.unlink(self._path)
+                os.unlink(self._path + ".lock")
             except OSError:
                 pass
             os.close(self._guard)
+
+
+def _locked(path: str) -> int:
+    """A descriptor of a file that this process alone has locked, and that has this name.
+
+    :raises OSError: BlockingIOError if another has it
+    """
+    while True:
+        guard = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.exists(path) and os.path.samestat(os.stat(path), os.fstat(guard)):
+                return guard
+        except BaseException:
+            os.close(guard)
+            raise
+        os.close(guard)  # an owner that ended has just removed it
 
 
 def _answer(end: socket.socket, text: str) -> None:

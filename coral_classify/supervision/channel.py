@@ -46,15 +46,16 @@ __all__ = [
     "error_from_json",
 ]
 
-# OPEN a session; it is READY.  TAKE memory with tensors (its descriptor travels along), DROP it.  RUN on some of these
-# tensors; that is DONE (with the outputs, or with nothing where RUN named tensors for them, too), or FAILED (as may be
-# OPEN).  CALL for something else; DONE with that, or FAILED.  QUIT.
+# OPEN a session; it is READY, and so again, with another device, where an owner has moved it.  TAKE memory with
+# tensors (its descriptor travels along), DROP it.  RUN on some of these tensors; that is DONE (with the outputs, or
+# with nothing where RUN named tensors for them, too), or FAILED (as may be OPEN).  CALL for something else; DONE with
+# that, or FAILED.  QUIT.
 OPEN, READY, TAKE, DROP, RUN, DONE, FAILED, CALL, QUIT = range(1, 10)
 
 _HEADER = struct.Struct("<IIQ")  # kind, length of the payload in bytes, number of the request or memory
 _PLACE = struct.Struct("<QII")  # number of the memory, slot in it, position in the slot's set
 _LONGEST_PAYLOAD = 1 << 24
-_MOST_DESCRIPTORS = 64  # that wait for their frame
+_MOST_DESCRIPTORS = 16  # that wait for their frame
 _CHUNK = 8192  # bytes to receive at a time: a frame with the scores of a thousand classes
 _SPACE = socket.CMSG_SPACE(array.array("i").itemsize) if hasattr(socket, "CMSG_SPACE") else 0
 

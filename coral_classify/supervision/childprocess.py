@@ -225,6 +225,12 @@ class Child:
     def _answer(self, timeout_s: float) -> channel.Frame:
         """The answer to the oldest request."""
         frame = self._wire.receive(timeout_s)
+        while frame.kind == channel.READY:  # an owner has moved the session to another of its devices
+            try:
+                self.device = str(json.loads(frame.payload.decode("ascii"))["device"])
+            except (ValueError, KeyError, TypeError) as exc:
+                raise EOFError("the other end talks nonsense") from exc
+            frame = self._wire.receive(timeout_s)
         if frame.number != self._sent.popleft()[0]:
             raise EOFError("the other end has lost count")
         return frame

@@ -55,7 +55,7 @@ class Keeper:
         is_listed: Optional[Callable[[], bool]] = None,
         insist: bool = False,
     ) -> None:
-        self.name = "the Edge TPU" if name == "auto" else name
+        self.name = {"auto": "the Edge TPU", "shared": "the shared accelerator"}.get(name, name)
         self._device = name  # as it was asked for
         self.losses = 0  # how often it failed at work, or at its first opening
         self.child: Optional[Child] = None  # ready to be asked; None while away
@@ -186,7 +186,8 @@ class Keeper:
         try:
             on_cpu = self._device == "cpu"
             # The driver shares a device within one process only; on the CPU everybody is better off alone.
-            child = Child(dict(self._order, prove=again and not on_cpu), None if on_cpu else self._device)
+            prove = again and not on_cpu and self._limits.prove
+            child = Child(dict(self._order, prove=prove), None if on_cpu else self._device)
         except (OSError, CoralClassifyError) as exc:
             if isinstance(exc, OSError):
                 exc = DeviceError("cannot start a worker process: %s" % exc, cause="no process")

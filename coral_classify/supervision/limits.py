@@ -9,7 +9,7 @@ __all__ = ["Limits"]
 
 
 class Limits(NamedTuple):
-    """Deadlines, in seconds."""
+    """Deadlines, in seconds, and one choice."""
 
     run_s: float = 10.0  # one inference
     first_s: float = 30.0  # the first one after opening: it carries the weights to the device
@@ -19,6 +19,8 @@ class Limits(NamedTuple):
     # The first opening may begin with a trial of driver and runtime (engine/pairing.py), which refuses as slowly.
     trial_s: float = 0.0 if platform.machine() == "x86_64" else 60.0
     notice_s: float = 1.0  # a first opening that takes longer says what it is doing
+    # No deadline: whether a device that came back answers once before a picture is entrusted to it.
+    prove: bool = True
 
     @classmethod
     def of(cls, deadline_ms: float) -> "Limits":

@@ -14,9 +14,9 @@ import time
 from typing import Any, Dict, List, Optional, Set, Tuple
 
 from ..errors import DeviceError
-from .whereabouts import socket_path
+from .whereabouts import owner_is_there, socket_path
 
-__all__ = ["GREETING", "VERSION", "OwnerHost", "ask_status", "greeted", "read_line"]
+__all__ = ["GREETING", "VERSION", "OwnerHost", "ask_status", "greeted", "read_line", "shared_paths"]
 
 VERSION = 1
 GREETING = "coral-classify"
@@ -107,6 +107,14 @@ def ask_status() -> Dict[str, Any]:
     end.close()
     told: Dict[str, Any] = json.loads(answer)
     return told
+
+
+def shared_paths() -> List[str]:
+    """Paths of the accelerators that a running owner shares; none where there is no owner."""
+    try:
+        return [one["path"] for one in ask_status()["devices"] if one["path"]] if owner_is_there() else []
+    except DeviceError:
+        return []
 
 
 class OwnerHost:

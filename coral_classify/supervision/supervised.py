@@ -133,7 +133,7 @@ class SupervisedSession(Session):
 
         :param model: path of the compiled file for an Edge TPU, of the plain one for ``device="cpu"``
         :param twin: path of the plain file that stands in for a lost device
-        :param options: fields of :class:`coral_classify.edgetpu.driver.Options`
+        :param options: fields of :class:`coral_classify.edgetpu.Options`
         :param any_network: both files may be other networks than classifiers
         :param grace_s: as for the constructor
         :raises CoralClassifyError: as the constructor
@@ -163,6 +163,10 @@ class SupervisedSession(Session):
         """Why the wanted device is away at present; None if it is there."""
         keeper = self._keeper
         return None if keeper.child is not None or keeper.trouble is None else str(keeper.trouble)
+
+    def is_there(self, within_s: float = 0.0) -> bool:
+        """Whether the wanted device is open, waiting for it so long."""
+        return self._keeper.wait_for_child(time.monotonic() + within_s, lambda: self._leaving) is not None
 
     @property
     def reason(self) -> Optional[str]:

@@ -33,6 +33,7 @@
                       trial-segv                 in an invocation of a trial
                       open-abort, open-hang      in an opening
                       open-fail                  an opening that gives nothing, and no reason
+     SIM_POISON     a number of pixels: a model whose input is so wide aborts in each of its invocations
      SIM_BACK       what is attached after "unplug", like SIM_DEVICES (needs SIM_STATE)
      SIM_SECOND_MS  length of one of the driver's seconds, default 0; 1000 is the real thing.  It opens in 2, out of DFU
                     in 4; refuses a device that is claimed or takes a wrong download after 2, one that leaves after 8, one
@@ -287,6 +288,7 @@ static int op_invoke(void *c, void *n) {
   long invocation = count(in_trial() ? "trial-invokes" : "invokes", &own);
   pthread_t thread;
   if (faulty("abort", invocation)) die(TIMED_OUT);
+  if (!in_trial() && atoi(set("SIM_POISON", "0")) == in->dims->data[2]) die(TIMED_OUT);
   if (faulty("stall", invocation)) die(STALLED);
   if (faulty("overflow", invocation)) die(OVERFLOWN);
   if (faulty("segv", invocation) || faulty("trial-segv", invocation)) raise(SIGSEGV);

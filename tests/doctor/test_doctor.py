@@ -9,7 +9,8 @@ from tflite_writer import colours
 
 from coral_classify.cli import main
 from coral_classify.doctor import checks as doctor
-from coral_classify.doctor.checks import compare_with_twin, examine
+from coral_classify.doctor.checks import examine
+from coral_classify.doctor.trials import compare_with_twin
 from coral_classify.modelfiles import passports
 
 
@@ -198,7 +199,7 @@ def test_a_twin_that_is_another_network_is_found(driver, pair, any_engine):
 def test_speed_is_judged_against_the_published_table(driver, pair, any_engine, monkeypatch):
     driver("usb")
     entry = passports.load_manifest()[0]._replace(latency_ms={"usb_accelerator": 40.0, "dev_board": 40.0})
-    monkeypatch.setattr(doctor.passports, "by_file", lambda path, content_id="": entry)
+    monkeypatch.setattr(passports, "by_file", lambda path, content_id="": entry)
     assert examine(str(pair)).checks[-2].name == "speed"
     assert examine(str(pair)).checks[-2].status == "ok"
     monkeypatch.setenv("SIM_INVOKE_MS", "90")

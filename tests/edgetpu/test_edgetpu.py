@@ -13,8 +13,8 @@ from conftest import REPOSITORY
 from worker_tools import losses
 
 from coral_classify import Classifier
+from coral_classify.edgetpu import Device, Options, match
 from coral_classify.edgetpu import driver as edgetpu
-from coral_classify.edgetpu.driver import Device, Options, match
 from coral_classify.engine.runtime import load_engine
 from coral_classify.errors import DeviceError, UsageError
 
@@ -49,7 +49,7 @@ def test_options_are_spelled_as_the_driver_reads_them():
 def test_a_missing_library_says_what_to_install(monkeypatch):
     monkeypatch.setenv("CORAL_CLASSIFY_LIBEDGETPU", "libedgetpu-that-is-not-there.so.1")
     with pytest.raises(DeviceError, match="install libedgetpu1-std") as caught:
-        edgetpu.list_devices()
+        edgetpu.driver_devices()
     assert caught.value.cause == "no-library"
 
 
@@ -58,12 +58,12 @@ def test_a_library_that_is_none_is_refused(monkeypatch, tmp_path):
     path.write_bytes(b"no library")
     monkeypatch.setenv("CORAL_CLASSIFY_LIBEDGETPU", str(path))
     with pytest.raises(DeviceError):
-        edgetpu.list_devices()
+        edgetpu.driver_devices()
 
 
 def test_devices_are_listed(simulated, monkeypatch):
     monkeypatch.setenv("SIM_DEVICES", "usb,pci,usb")
-    assert [(d.name, d.path) for d in edgetpu.list_devices()] == [
+    assert [(d.name, d.path) for d in edgetpu.driver_devices()] == [
         ("usb:0", "/sys/bus/usb/devices/2-0"), ("pci:0", "/dev/apex_1"), ("usb:1", "/sys/bus/usb/devices/2-2")]
     assert "RuntimeVersion(14)" in edgetpu.version()
 
@@ -188,7 +188,8 @@ def test_devices_are_given_back(simulated, pair, any_engine):
 @pytest.mark.parametrize("supervised", [True, False])
 def test_a_classifier_left_in_a_global_does_not_crash_the_exit(simulated, pair, engine, supervised):
     script = ("import sys, numpy as np\nfrom coral_classify import Classifier\n"
-              "kept = Classifier(sys.argv[1], engine=sys.argv[2], supervised=%s)\nsession = kept._session\n"
+              "kept = Classifier(sys.argv[1], engine=sys.argv[2], supervised=%s, wait_for_device=True)\n"
+              "session = kept._session\n"
               "interpreter = getattr(session, '_interpreter', None)\n"
               "print(kept.classify(np.zeros((8, 8, 3), np.uint8)).device)" % supervised)
     places = [str(REPOSITORY)] + [place for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place]

@@ -69,7 +69,7 @@ def test_a_stock_of_models(parameter, allowed):
     assert accepted(lambda **kw: Stock(**dict({"device": "cpu"}, **kw)).close(), parameter) <= allowed
 
 
-@pytest.mark.parametrize("parameter", ["path", "stock", "group"])
+@pytest.mark.parametrize("parameter", ["path", "stock", "group", "clients"])
 def test_an_owner(parameter, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
@@ -78,7 +78,8 @@ def test_an_owner(parameter, tmp_path, monkeypatch):
         owner = Owner(said.pop("path"), said.pop("stock"), **said)
         owner.stop()
         owner.run()
-    allowed = {"path": {"numpy str", "text", "surrogate", "path"}, "stock": set(), "group": WHOLE | {"zero", "none"}}
+    allowed = {"path": {"numpy str", "text", "surrogate", "path"}, "stock": set(), "group": WHOLE | {"zero", "none"},
+               "clients": {"none"}}
     assert accepted(call, parameter, absent=DeviceError) <= allowed[parameter]
 
 

@@ -2,56 +2,37 @@
 from __future__ import annotations
 
 import array
+import contextlib
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 
-import numpy as np
 import pytest
 from conftest import REPOSITORY
+from sharing_tools import RED, is_red, machine, models, running_owner, start_owner
 from worker_tools import wait_until
 
 from coral_classify import Classifier, Pool
 from coral_classify.errors import DeviceError, SessionClosed
 from coral_classify.sharing.turns import Turns
 from coral_classify.supervision import ask_status
-from coral_classify.testing import SimulatedDriver, write_pair
-
-RED = np.zeros((8, 8, 3), np.uint8) + np.array([200, 30, 10], np.uint8)
+from coral_classify.testing import write_pair
 
 
 @pytest.fixture
 def board(any_engine, monkeypatch):
-    folder = tempfile.mkdtemp(prefix="cc-")      # the path of a socket has 107 bytes at most
-    monkeypatch.setenv("CORAL_CLASSIFY_SOCKET", os.path.join(folder, "s"))
-    with SimulatedDriver("usb") as driver:
+    with machine(monkeypatch) as driver:
         yield driver
-    shutil.rmtree(folder)
-
-
-def start_owner(*arguments):
-    environment = dict(os.environ, PYTHONPATH=str(REPOSITORY))
-    owner = subprocess.Popen([sys.executable, "-m", "coral_classify", "share", *arguments], env=environment,
-                             stderr=subprocess.PIPE, universal_newlines=True)
-    line = owner.stderr.readline()
-    threading.Thread(target=owner.stderr.read, daemon=True).start()
-    owner.said = line
-    return owner
 
 
 @pytest.fixture
 def owner(board):
-    process = start_owner()
-    assert "sharing at" in process.said
-    yield process
-    process.kill()
-    process.wait()
+    with running_owner() as process:
+        yield process
 
 
 @pytest.fixture
@@ -59,16 +40,12 @@ def compiled(tmp_path):
     return write_pair(tmp_path)
 
 
-def is_red(result):
-    return result.predictions[0].class_id == 0
-
-
 def test_two_sessions_use_one_accelerator_and_one_loaded_model(owner, board, compiled):
     with Classifier(compiled, device="shared") as one, Classifier(compiled, device="shared") as two:
         results = [each.classify(RED) for each in (one, two, one, two)]
         assert all(is_red(result) and result.device == "usb:0" for result in results)
         told = ask_status()
-        assert len(told["models"]) == 1 and len(told["clients"]) == 2
+        assert len(models()) == 1 and len(told["clients"]) == 2
         assert sum(client["answers"] for client in told["clients"]) == 4
     assert board.openings == 1
 
@@ -76,7 +53,7 @@ def test_two_sessions_use_one_accelerator_and_one_loaded_model(owner, board, com
 def test_auto_finds_the_owner(owner, board, compiled):
     with Classifier(compiled) as one:
         assert is_red(one.classify(RED)) and "shares" in one.device_reason
-    assert len(ask_status()["models"]) == 1
+    assert len(models()) == 1
 
 
 def test_streams_and_pools_go_through_it(owner, compiled):
@@ -241,26 +218,39 @@ def test_turns_go_round_and_models_in_runs():
     assert order == ["a", "a", "b", "b", "a", "a"]
 
 
-def test_many_connections_that_say_nothing_do_not_stop_who_is_in(owner, compiled):
-    with Classifier(compiled, device="shared") as good:
+def test_connections_that_say_nothing_make_room_for_those_who_come(owner, compiled):
+    with Classifier(compiled, device="shared") as good, contextlib.ExitStack() as closing:
         assert is_red(good.classify(RED))
         idle = []
-        for _ in range(400):
-            end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        for _ in range(200):
+            end = closing.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
             end.connect(os.environ["CORAL_CLASSIFY_SOCKET"])    # waits where the queue is full
             end.settimeout(30.0)
             idle.append(end)
-        assert b"refused: 256 clients" in idle[-1].recv(1000)
-        assert is_red(good.classify(RED)) and good.classify(RED).device == "usb:0"
-        for end in idle:
-            end.close()
+        assert hung_up(idle[0]), "the oldest is thrown out"
+        with Classifier(compiled, device="shared") as late:
+            assert is_red(late.classify(RED)) and late.classify(RED).device == "usb:0"
+        assert good.classify(RED).device == "usb:0"
 
-    def is_let_in():
-        try:
-            return ask_status()["clients"] == []
-        except DeviceError:
-            return False
-    assert wait_until(is_let_in)
+
+def test_one_user_cannot_take_every_place(owner, compiled):
+    with contextlib.ExitStack() as closing:
+        for _ in range(64):
+            closing.enter_context(session_of(compiled)[0])
+        with open(str(compiled), "rb") as model:
+            refused = closing.enter_context(greet(b"coral-classify 1 session\n", model.fileno()))
+        assert b"has 64 connections here already" in refused.recv(1000)
+        assert len(ask_status()["clients"]) == 64
+    assert wait_until(lambda: ask_status()["clients"] == [])
+    with Classifier(compiled, device="shared") as good:
+        assert is_red(good.classify(RED))
+
+
+def test_a_model_that_is_too_large_is_refused_and_not_read(owner, tmp_path):
+    with open(str(tmp_path / "huge_edgetpu.tflite"), "w+b") as huge:
+        huge.truncate((256 << 20) + 1)      # a file with nothing in it takes no room
+        with greet(b"coral-classify 1 session\n", huge.fileno()) as end:
+            assert b"must be a file of 1 byte to 256 MB" in end.recv(1000)
 
 
 def test_a_client_that_asks_for_no_supervision_is_told(owner, compiled):
@@ -323,7 +313,7 @@ def test_the_least_recently_used_model_makes_room(board, tmp_path):
                 return False
             return True
         assert wait_until(opens)
-        assert len(ask_status()["models"]) == 1
+        assert len(models()) == 1
     finally:
         process.kill()
         process.wait()
