@@ -54,7 +54,7 @@ def test_the_command_line_says_each_event_once_and_goes_on(tmp_path, monkeypatch
         Image.new("RGB", (8, 8)).save(name)
     description = {"count": str(tmp_path / "count"), "faults": {"3": "abort", "open": [2, 9, "busy"]}}
     session = supervised(description, twin={"device": "cpu"})
-    monkeypatch.setattr(options, "open_classifier", lambda args: Classifier(session))
+    monkeypatch.setattr(options, "open_classifier", lambda args, on_event: Classifier(session))
     assert classify.main(names + ["--json"]) == 0
     out, err = capsys.readouterr()
     # Which picture meets the fault is open: the decoding threads hand them to the device as they get them ready.
