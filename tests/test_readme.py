@@ -179,7 +179,7 @@ def test_the_figures_of_the_package_s_own_model_are_its_card_s():
     for words, figure in (("its first answer is right for %.0f %%", "top1"),
                           ("among the first five for %.0f %%", "top5"),
                           ("It answers %.0f %% of those photographs surely", "sure"),
-                          ("and %.0f %% of these answers are right", "sure precision"),
+                          ("and %.1f %% of these answers are right", "sure precision"),
                           ("it is still sure of %.0f %%", "sure of unseen judged")):
         assert words % (float(figures[figure]) * 100) in told
 

@@ -30,7 +30,7 @@ from train import follow
 from views import FEATURE_SCALE, LOGIT_SCALE, LOGIT_ZERO, rounds
 
 SIZES = (96, 112)           # pixels: the first half of the time, and the second
-BATCH, RATE, WEIGHT_DECAY, SEED = 96, 1e-3, 0.05, 3
+BATCH, RATE, WEIGHT_DECAY, SEED = 96, 3e-4, 0.05, 3
 HARD = 0.5                  # share of the truth in the target; the rest is the probe's
 DRAWN_TWICE = (OTHER, "cat", "dog")
 _LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
