@@ -106,6 +106,11 @@ def new_mark():
     return uuid.uuid4().hex
 
 
+def settled(output):
+    """What a program printed, stripped; without the notice of an opening that takes long, as on a busy machine it may."""
+    return b"\n".join(line for line in output.splitlines() if not line.startswith(b"opening ")).strip()
+
+
 def start_script(text, mark, *arguments, **popen):
     """A plain script (no ``__main__`` guard) in a process of its own, marked."""
     environment = dict(os.environ)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import worker_factories
-from worker_tools import KILLS, check_stream, marked, new_mark, start_script, supervised, wait_until
+from worker_tools import KILLS, check_stream, marked, new_mark, settled, start_script, supervised, wait_until
 
 from coral_classify.errors import SessionClosed
 
@@ -163,7 +163,7 @@ print("wrong", wrong)
 """
     )
     output, _ = start_script(script, mark).communicate(timeout=60)
-    assert output.strip() == b"wrong 0"
+    assert settled(output) == b"wrong 0"
 
 
 ONCE = (
@@ -178,13 +178,13 @@ def test_a_plain_script_without_a_guard(mark, tmp_path):
     path = tmp_path / "plain.py"
     path.write_text(ONCE + "session.close()\n")
     output, _ = start_script("", mark, str(path)).communicate(timeout=60)
-    assert output.strip() == b"7"
+    assert settled(output) == b"7"
 
 
 def test_a_program_that_forgets_close(mark):
     process = start_script(ONCE, mark)
     output, _ = process.communicate(timeout=60)
-    assert (output.strip(), process.returncode) == (b"7", 0)
+    assert (settled(output), process.returncode) == (b"7", 0)
 
 
 def test_a_program_that_ends_with_an_error(mark):
@@ -196,7 +196,7 @@ def test_a_program_that_ends_with_an_error(mark):
 def test_python_m(mark, tmp_path):
     (tmp_path / "runnable.py").write_text(ONCE)
     output, _ = start_script("", mark, "-m", "runnable", cwd=str(tmp_path)).communicate(timeout=60)
-    assert output.strip() == b"7"
+    assert settled(output) == b"7"
 
 
 def test_from_a_prompt(mark):
@@ -219,7 +219,7 @@ time.sleep(0.5)
 print(int(made[0].run(worker_factories.picture(7))[0, 0]), made[0].answer.recovered)
 """
     output, _ = start_script(script, mark).communicate(timeout=60)
-    assert output.strip() == b"7 False"
+    assert settled(output) == b"7 False"
 
 
 def test_in_another_folder_than_the_one_it_was_imported_from(mark, tmp_path):
@@ -234,7 +234,7 @@ def test_in_another_folder_than_the_one_it_was_imported_from(mark, tmp_path):
         cwd=str(root),
     )
     output, _ = process.communicate(timeout=60)
-    assert output.strip() == b"7"
+    assert settled(output) == b"7"
 
 
 def test_modules_in_the_current_folder_are_not_imported(mark, tmp_path):
@@ -242,7 +242,7 @@ def test_modules_in_the_current_folder_are_not_imported(mark, tmp_path):
         (tmp_path / (name + ".py")).write_text("raise SystemExit('imported from the current folder')")
     script = "import sys; sys.path[:] = [folder for folder in sys.path if folder]\n" + ONCE
     output, _ = start_script(script, mark, cwd=str(tmp_path)).communicate(timeout=60)
-    assert output.strip() == b"7"
+    assert settled(output) == b"7"
 
 
 def test_an_isolated_interpreter(mark):
@@ -254,7 +254,7 @@ def test_an_isolated_interpreter(mark):
     )
     script = "import sys; sys.path[:0] = %r\n" % paths.split(os.pathsep) + ONCE
     output, _ = start_script("", mark, "-I", "-c", script).communicate(timeout=60)
-    assert output.strip() == b"7"
+    assert settled(output) == b"7"
 
 
 # ---- fork
@@ -314,7 +314,7 @@ session = SupervisedSession({"says": "a word"}, factory="worker_factories:number
 session.run(worker_factories.picture(7))
 """
     output, _ = start_script(script, mark).communicate(timeout=60)
-    assert output == b""
+    assert settled(output) == b""
 
 
 def test_a_talkative_driver_does_not_block(mark):
@@ -328,7 +328,7 @@ for value in range(50):
 print("done")
 """
     output, _ = start_script(script, mark).communicate(timeout=60)
-    assert output.strip() == b"done"
+    assert settled(output) == b"done"
 
 
 EVENTS = """
