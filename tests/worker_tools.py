@@ -107,7 +107,7 @@ def new_mark():
 
 
 def settled(output):
-    """What a program printed, stripped; without the notice of an opening that takes long, as on a busy machine it may."""
+    """What a program printed, stripped; without the notice of an opening that takes long on a busy machine."""
     return b"\n".join(line for line in output.splitlines() if not line.startswith(b"opening ")).strip()
 
 
