@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -104,21 +105,20 @@ def _watched(classifier: "Classifier", source: "Camera", page: "Optional[Viewed]
     from ..watching import Steadiness
 
     out = _Out(args, classifier.model)
-    answers: Any = iter(())
     try:
-        answers = classifier.watch(
+        answers: Any = classifier.watch(
             source, every_s=args.every if source.moving else 0.0, every_frame=args.every_frame, stall_s=args.stall,
             steadiness=None if args.no_steady else Steadiness(args.half_life, args.in_a_row),
             with_frames=out.keeps or page is not None, on_event=out.hear, top_k=args.top_k, threshold=args.threshold,
             allow=args.allow, deny=args.deny, region=args.region, rotate=args.rotate)
-        for result in answers:
-            out.tell(result)
-            if page is not None:
-                page.tell(result)
+        with contextlib.closing(answers):
+            for result in answers:
+                out.tell(result)
+                if page is not None:
+                    page.tell(result)
     except KeyboardInterrupt:
         pass    # the way to end it
     finally:
-        getattr(answers, "close", int)()
         out.close()
     return 1 if out.failed else 0
 

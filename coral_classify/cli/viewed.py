@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ..cameras import Camera
     from ..classifier import Classifier
     from ..types import Result
+    from ..viewing import Page
 
 __all__ = ["Viewed", "add_options", "viewed"]
 
@@ -55,12 +56,12 @@ class Viewed:
 
 
 class _Told(logging.Handler):
-    def __init__(self, page: "object") -> None:
+    def __init__(self, page: "Page") -> None:
         super().__init__(logging.INFO)
         self._page = page
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._page.scene.happened(record.getMessage())      # type: ignore[attr-defined]
+        self._page.scene.happened(record.getMessage())
 
 
 def viewed(args: argparse.Namespace, source: "Camera", classifier: "Classifier") -> Optional[Viewed]:

@@ -4,27 +4,24 @@ for others, and can crash nobody.  The same frames travel, so that keeper, twin 
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
-from typing import Any, Dict, List, Optional, Set
+from typing import Any, Dict, Optional
 
 from ..types import Session
 from . import channel
+from .elsewhere import HostElsewhere
 from .housing import housed
 
 __all__ = ["HostThread"]
 
 
-class HostThread:
+class HostThread(HostElsewhere):
     """One for each session.  Its session may have a method ``break_off``, which ends what it waits for."""
 
     def __init__(self) -> None:
-        self.names: Set[str] = set()
-        self.words, self._silence = os.pipe()  # nobody writes to it: what there is to say stands in errors
-        self._end: Optional[socket.socket] = None
+        super().__init__()
         self._session: Optional[Session] = None
-        self._killed = False
         self._over = threading.Event()
 
     def new_wire(self, order: Dict[str, Any]) -> socket.socket:
@@ -48,37 +45,12 @@ class HostThread:
         if self._killed:
             self.kill()
 
-    def give_back(self) -> None:
-        words, self.words = self.words, -1
-        if words >= 0:
-            os.close(words)
-            os.close(self._silence)
-
-    abandon = give_back
-
-    def code(self) -> Optional[int]:
-        return None
-
     def ended(self) -> bool:
-        return self._killed or self._over.is_set()
+        return super().ended() or self._over.is_set()
 
     def kill(self) -> None:
         """A thread cannot be killed; but nobody listens to it any more, and it has nothing left to wait for."""
-        self._killed = True
-        if self._end is not None:
-            try:
-                self._end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+        super().kill()
         break_off = getattr(self._session, "break_off", None)
         if break_off is not None:
             break_off()
-
-    def listen(self) -> bool:
-        return False
-
-    def said(self) -> List[str]:
-        return []
-
-    def forget(self) -> None:
-        pass

@@ -11,9 +11,10 @@ import json
 import os
 import socket
 import time
-from typing import Any, Dict, List, Optional, Set, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from ..errors import DeviceError
+from .elsewhere import HostElsewhere
 from .whereabouts import owner_is_there, socket_path
 
 __all__ = ["GREETING", "VERSION", "OwnerHost", "ask_status", "greeted", "read_line", "shared_paths"]
@@ -117,15 +118,8 @@ def shared_paths() -> List[str]:
         return []
 
 
-class OwnerHost:
+class OwnerHost(HostElsewhere):
     """The owner, in the place of a worker process of one's own; one for each session."""
-
-    def __init__(self) -> None:
-        self.names: Set[str] = set()
-        # Nobody writes to it: what the owner has to say it says in errors.
-        self.words, self._silence = os.pipe()
-        self._end: Optional[socket.socket] = None
-        self._killed = False
 
     def new_wire(self, order: Dict[str, Any]) -> socket.socket:
         """:raises DeviceError: if no owner takes the session in
@@ -133,35 +127,3 @@ class OwnerHost:
         with open(order["description"]["model"], "rb") as model:
             self._end, _ = _connected("session", model.fileno())
         return self._end
-
-    def give_back(self) -> None:
-        words, self.words = self.words, -1
-        if words >= 0:
-            os.close(words)
-            os.close(self._silence)
-
-    abandon = give_back
-
-    def code(self) -> Optional[int]:
-        return None
-
-    def ended(self) -> bool:
-        return self._killed
-
-    def kill(self) -> None:
-        """Part with it.  It lives on."""
-        self._killed = True
-        if self._end is not None:
-            try:
-                self._end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-
-    def listen(self) -> bool:
-        return False
-
-    def said(self) -> List[str]:
-        return []
-
-    def forget(self) -> None:
-        pass

@@ -5,16 +5,14 @@ import asyncio
 import io
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, AsyncIterator, Optional, Tuple
+from typing import Any, AsyncIterator, Optional, Tuple
 
 import numpy as np
 from PIL import Image
 
+from ..errors import CoralClassifyError
 from ..pictures import prepare
 from .scene import Scene, View
-
-if TYPE_CHECKING:
-    from ..types import Result  # noqa: F401
 
 __all__ = ["Film", "pixels_of"]
 
@@ -115,8 +113,6 @@ class Film:
 
     def _encode(self, frame: Any) -> bytes:
         """b"": the picture could not be read; its result says why."""
-        from ..errors import CoralClassifyError
-
         try:
             pixels = pixels_of(frame, self._view, _LONGEST)
         except (CoralClassifyError, OSError):

@@ -43,7 +43,7 @@ class Lessons:
         self._folder = folder
         self._lock = threading.Lock()
         self._held: Dict[str, Tuple[str, float]] = {}       # of each page: the class, and until when
-        self._orders: "queue.Queue[Callable[[Teacher], None]]" = queue.Queue()
+        self._orders: "queue.Queue[Callable[[Teacher], object]]" = queue.Queue()
         self._thread: Optional[threading.Thread] = None
         self._over = threading.Event()
         self._wake = threading.Event()
@@ -87,7 +87,7 @@ class Lessons:
         with self._lock:
             if name not in self._state["classes"]:
                 raise UsageError("no class has that name; there may have been one before")
-        self._order(lambda teacher: (teacher.forget(name), None)[1])
+        self._order(lambda teacher: teacher.forget(name))
 
     def save(self, name: str) -> None:
         """Write the model of what was shown; :meth:`state` says where it is, or why not.
@@ -99,8 +99,7 @@ class Lessons:
         if not 0 < len(name.encode("utf-8")) <= 200 or not name.isprintable() or re.search(r"^[.-]|[/\\]", name):
             raise UsageError("a file has a name of letters, without / and not beginning with a dot or a dash")
         path = self._folder / (name if name.endswith(".tflite") else name + ".tflite")
-        if path.exists():
-            raise UsageError("%s is there already; choose another name" % path.name)
+        _check_free(path)
         with self._lock:
             if len(self._state["classes"]) < 2:
                 raise UsageError("show at least two classes first")
@@ -123,7 +122,7 @@ class Lessons:
                 self._thread.start()
         self._wake.set()
 
-    def _order(self, order: "Callable[[Teacher], None]") -> None:
+    def _order(self, order: "Callable[[Teacher], object]") -> None:
         self._orders.put(order)
         self._begin()
 
@@ -177,14 +176,10 @@ class Lessons:
             self._set(classes=teacher.classes)
         with self._lock:
             name = self._name_held()
-            number = self._scene.number
         if name is not None:
             self._show(teacher, name)
-        if teacher.classes:
-            self._set(answer=self._answer(teacher))
-        else:
-            self._set(answer=[])
-        if name is None and number == self._scene.number and not teacher.classes:
+        self._set(answer=self._answer(teacher) if teacher.classes else [])
+        if name is None and not teacher.classes:
             self._wake.wait()       # until somebody presses again
         self._wake.clear()
         self._over.wait(_EVERY_S)
@@ -217,9 +212,14 @@ class Lessons:
     def _write(self, teacher: "Teacher", path: Path) -> None:
         self._set(at_work="saving %s; with many pictures that takes a minute" % path.name, trouble="")
         self._folder.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            raise UsageError("%s is there already; choose another name" % path.name)
+        _check_free(path)       # it may have come while other orders were carried out
         teacher.save(path)
         self._set(at_work="", saved={
             "name": path.name, "expected": str(teacher.choice.expected) if teacher.choice.expected else "",
             "command": "coral-classify live --model %s" % shlex.quote(str(path))})
+
+
+def _check_free(path: Path) -> None:
+    """:raises UsageError: if there is such a file"""
+    if path.exists():
+        raise UsageError("%s is there already; choose another name" % path.name)
