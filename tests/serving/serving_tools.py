@@ -3,8 +3,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import http.client
-import json
 
 from coral_classify.serving import Desk, Metrics, Service
 from coral_classify.web import Limits, Server, address, guarded
@@ -26,17 +24,3 @@ def serving(classifier, token=None, limits=Limits(), wishes=None, **options):   
     finally:
         server.stop()
         desk.close()
-
-
-def ask(port, method, path, body=None, headers=()):
-    """Status, JSON (or bytes), headers."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    try:
-        connection.request(method, path, body, dict(headers))
-        response = connection.getresponse()
-        content = response.read()
-        kind = response.getheader("content-type", "")
-        return response.status, json.loads(content) if kind == "application/json" and content else content, \
-            response.headers
-    finally:
-        connection.close()

@@ -11,7 +11,8 @@ from conftest import heavy
 pytest.importorskip("starlette", reason="a server needs the extra [serve]: pip install '.[serve]'")
 pytest.importorskip("uvicorn", reason="a server needs the extra [serve]: pip install '.[serve]'")
 
-from serving_tools import NAME, ask, serving  # noqa: E402
+from http_tools import ask  # noqa: E402
+from serving_tools import NAME, serving  # noqa: E402
 
 from coral_classify import Classifier  # noqa: E402
 

@@ -19,7 +19,8 @@ from PIL import Image
 pytest.importorskip("starlette", reason="a server needs the extra [serve]: pip install '.[serve]'")
 pytest.importorskip("uvicorn", reason="a server needs the extra [serve]: pip install '.[serve]'")
 
-from serving_tools import ask, serving  # noqa: E402
+from http_tools import ask  # noqa: E402
+from serving_tools import serving  # noqa: E402
 from worker_tools import children_of, wait_until  # noqa: E402
 
 from coral_classify import Classifier, Pool  # noqa: E402

@@ -19,7 +19,6 @@ from coral_classify import Classifier
 from coral_classify.errors import DeviceError
 from coral_classify.sharing.clients import Client, Clients
 from coral_classify.supervision import ask_status
-from coral_classify.testing import write_pair
 from coral_classify.testing.small_models import colours
 
 # The proof is ten minutes of it: python benchmarks/sharing.py --soak 600
@@ -72,19 +71,14 @@ def board(any_engine, monkeypatch):
         yield driver
 
 
-@pytest.fixture
-def compiled(tmp_path):
-    return write_pair(tmp_path)
-
-
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
-def test_kills_at_random_leave_each_picture_answered_once_and_nothing_behind(board, compiled, tmp_path, monkeypatch):
+def test_kills_at_random_leave_each_picture_answered_once_and_nothing_behind(board, pair, tmp_path, monkeypatch):
     mark, files = new_mark(), tmp_path / "temporary"
     files.mkdir()
     monkeypatch.setenv(MARK, mark)
     monkeypatch.setenv("TMPDIR", str(files))
     owner = start_owner()
-    steady, victim = [Numbered(compiled) for _ in range(2)], Numbered(compiled)
+    steady, victim = [Numbered(pair) for _ in range(2)], Numbered(pair)
     plan = ["owner", "client", "driver"] * (KILLS // 3)
     random.shuffle(plan)
     try:
@@ -98,7 +92,7 @@ def test_kills_at_random_leave_each_picture_answered_once_and_nothing_behind(boa
                 owner = start_owner()
             elif what == "client":
                 victim.end()
-                victim = Numbered(compiled)
+                victim = Numbered(pair)
             else:
                 for pid in children_of(owner.pid):
                     os.kill(pid, signal.SIGKILL)
@@ -120,11 +114,11 @@ def test_kills_at_random_leave_each_picture_answered_once_and_nothing_behind(boa
             process.wait()
 
 
-def test_a_model_that_crashes_the_driver_at_each_picture_harms_its_client_alone(board, compiled, tmp_path, monkeypatch):
+def test_a_model_that_crashes_the_driver_at_each_picture_harms_its_client_alone(board, pair, tmp_path, monkeypatch):
     bad = tmp_path / "bad_edgetpu.tflite"
     bad.write_bytes(colours(size=(9, 8), compiled=True))
     monkeypatch.setenv("SIM_POISON", "9")
-    with running_owner(), Classifier(compiled, device="shared") as good:
+    with running_owner(), Classifier(pair, device="shared") as good:
         assert is_red(good.classify(RED))
         answers = []
         over = threading.Event()
@@ -146,10 +140,10 @@ def test_a_model_that_crashes_the_driver_at_each_picture_harms_its_client_alone(
         assert wait_until(lambda: good.classify(RED).device == "usb:0")
         told = ask_status()
         assert told["faults_survived"] <= 2, "as many as it takes to know it"
-        assert len(told["not_run"]) == 1 and [model["name"] for model in models()] == [compiled.name]
+        assert len(told["not_run"]) == 1 and [model["name"] for model in models()] == [pair.name]
 
 
-def test_a_ban_is_of_the_content_whoever_brings_it_and_under_whatever_name(board, compiled, tmp_path, monkeypatch):
+def test_a_ban_is_of_the_content_whoever_brings_it_and_under_whatever_name(board, pair, tmp_path, monkeypatch):
     bad, again = tmp_path / "bad_edgetpu.tflite", tmp_path / "other.tflite"
     bad.write_bytes(colours(size=(9, 8), compiled=True))
     again.write_bytes(bad.read_bytes())
@@ -164,9 +158,9 @@ def test_a_ban_is_of_the_content_whoever_brings_it_and_under_whatever_name(board
         assert board.inferences == begun
 
 
-def test_a_picture_in_hand_is_answered_before_it_ends(any_engine, compiled, monkeypatch):
+def test_a_picture_in_hand_is_answered_before_it_ends(any_engine, pair, monkeypatch):
     with machine(monkeypatch, invoke_ms=400.0) as board, running_owner() as owner:
-        with Classifier(compiled, device="shared", on_device_loss="raise") as one:
+        with Classifier(pair, device="shared", on_device_loss="raise") as one:
             one.classify(RED)
             before, results = board.inferences, []
             thread = threading.Thread(target=lambda: results.append(one.classify(RED)))
@@ -178,9 +172,9 @@ def test_a_picture_in_hand_is_answered_before_it_ends(any_engine, compiled, monk
         assert owner.wait() == 0
 
 
-def test_it_ends_though_the_device_hangs(any_engine, compiled, monkeypatch):
+def test_it_ends_though_the_device_hangs(any_engine, pair, monkeypatch):
     with machine(monkeypatch, faults="hang:2") as board, running_owner() as owner:
-        with Classifier(compiled, device="shared") as one:
+        with Classifier(pair, device="shared") as one:
             one.classify(RED)
             results = []
             thread = threading.Thread(target=lambda: results.append(one.classify(RED)))

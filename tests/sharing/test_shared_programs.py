@@ -16,7 +16,6 @@ from coral_classify.compat import edgetpu_utils
 from coral_classify.compat.interpreter import Interpreter, load_delegate
 from coral_classify.compat.pipeline import PipelinedModelRunner
 from coral_classify.supervision import ask_status
-from coral_classify.testing import write_pair
 
 PROGRAMS = REPOSITORY / "tests" / "compat" / "programs"
 COUNT = 60
@@ -35,18 +34,13 @@ def owner(board):
         yield process
 
 
-@pytest.fixture
-def compiled(tmp_path):
-    return write_pair(tmp_path)
-
-
-def command(shape, compiled, folder):
+def command(shape, pair, folder):
     picture, labels = folder / "picture.png", folder / "labels.txt"
     image = Image.new("RGB", (8, 8), (250, 130, 10))
     image.paste((240, 20, 120), (0, 0, 4, 8))
     image.save(str(picture))
     labels.write_text("0 red\n1 green\n2 blue\n")
-    model, picture, labels = str(compiled), str(picture), str(labels)
+    model, picture, labels = str(pair), str(picture), str(labels)
     return {
         "pycoral_loop": ["-m", model, "-i", picture, "-l", labels, "-c", str(COUNT)],
         "bare_runtime": [model, picture, str(COUNT)],
@@ -68,8 +62,8 @@ def lines_of(process):
 
 
 @pytest.mark.parametrize("shapes", [("pycoral_loop", "bare_runtime"), ("old_edgetpu", "old_edgetpu")])
-def test_two_old_programs_run_at_once_on_one_stick(shapes, owner, board, compiled, tmp_path):
-    commands = [command(shape, compiled, tmp_path) for shape in shapes]
+def test_two_old_programs_run_at_once_on_one_stick(shapes, owner, board, pair, tmp_path):
+    commands = [command(shape, pair, tmp_path) for shape in shapes]
     alone = [lines_of(start(shape, arguments, "--cpu"))[0] for shape, arguments in zip(shapes, commands)]
     running = [start(shape, arguments) for shape, arguments in zip(shapes, commands)]
     for process, expected in zip(running, alone):
@@ -79,8 +73,8 @@ def test_two_old_programs_run_at_once_on_one_stick(shapes, owner, board, compile
     assert wait_until(lambda: ask_status()["clients"] == [])
 
 
-def test_old_programs_survive_a_driver_that_aborts_under_one_of_them(board, compiled, tmp_path, monkeypatch):
-    arguments = command("pycoral_loop", compiled, tmp_path)
+def test_old_programs_survive_a_driver_that_aborts_under_one_of_them(board, pair, tmp_path, monkeypatch):
+    arguments = command("pycoral_loop", pair, tmp_path)
     expected, _ = lines_of(start("pycoral_loop", arguments, "--cpu"))
     monkeypatch.setenv("SIM_FAULTS", "abort:50")
     with running_owner():
@@ -96,8 +90,8 @@ def colour(interpreter, value):
     return interpreter.get_tensor(interpreter.get_output_details()[0]["index"]).ravel().tolist()
 
 
-def test_an_interpreter_of_bytes_and_one_of_a_classifier_go_through_it(owner, compiled):
-    interpreter = edgetpu_utils.make_interpreter(compiled.read_bytes())
+def test_an_interpreter_of_bytes_and_one_of_a_classifier_go_through_it(owner, pair):
+    interpreter = edgetpu_utils.make_interpreter(pair.read_bytes())
     interpreter.allocate_tensors()
     assert colour(interpreter, 9) == [9, 9, 9] and interpreter.device == "usb:0"
     assert [one["name"] for one in interpreter.get_tensor_details()] == ["image0", "scores"]
@@ -105,8 +99,8 @@ def test_an_interpreter_of_bytes_and_one_of_a_classifier_go_through_it(owner, co
     interpreter.close()
 
 
-def test_what_others_share_cannot_be_read_and_says_so(owner, board, compiled):
-    interpreter = edgetpu_utils.make_interpreter(str(compiled))
+def test_what_others_share_cannot_be_read_and_says_so(owner, board, pair):
+    interpreter = edgetpu_utils.make_interpreter(str(pair))
     interpreter.allocate_tensors()
     colour(interpreter, 9)
     with pytest.raises(ValueError, match="a tensor inside a model' cannot be had through an owner"):
@@ -119,13 +113,13 @@ def test_what_others_share_cannot_be_read_and_says_so(owner, board, compiled):
     interpreter.close()
 
 
-def test_a_program_without_a_driver_finds_the_device_of_the_owner(owner, compiled, monkeypatch):
+def test_a_program_without_a_driver_finds_the_device_of_the_owner(owner, pair, monkeypatch):
     there, version = edgetpu_utils.list_edge_tpus(), edgetpu_utils.get_runtime_version()
     monkeypatch.setattr("coral_classify.compat.edgetpu_utils.edgetpu.driver_devices", _no_library)
     monkeypatch.setattr("coral_classify.compat.edgetpu_utils.edgetpu.version", _no_library)
     assert edgetpu_utils.list_edge_tpus() == there == [{"type": "usb", "path": "/sys/bus/usb/devices/2-0"}]
     assert edgetpu_utils.get_runtime_version() == version
-    interpreter = Interpreter(str(compiled), experimental_delegates=[load_delegate("libedgetpu.so.1")])
+    interpreter = Interpreter(str(pair), experimental_delegates=[load_delegate("libedgetpu.so.1")])
     interpreter.allocate_tensors()
     assert colour(interpreter, 9) == [9, 9, 9] and interpreter.device == "usb:0"
     interpreter.close()
@@ -137,19 +131,19 @@ def _no_library():
     raise DeviceError("no library", cause="no-library")
 
 
-def test_after_the_owner_a_program_opens_the_stick_itself(owner, board, compiled):
+def test_after_the_owner_a_program_opens_the_stick_itself(owner, board, pair):
     owner.kill()
     owner.wait()        # its socket lies there still
-    interpreter = edgetpu_utils.make_interpreter(str(compiled))
+    interpreter = edgetpu_utils.make_interpreter(str(pair))
     interpreter.allocate_tensors()
     assert colour(interpreter, 9) == [9, 9, 9] and interpreter.device == "usb:0"
     interpreter.close()
 
 
-def test_a_pipeline_runs_its_segments_on_the_owners_sticks(board, compiled):
+def test_a_pipeline_runs_its_segments_on_the_owners_sticks(board, pair):
     board.attach("usb,usb")
     with running_owner():
-        segments = [edgetpu_utils.make_interpreter(str(compiled), device=name) for name in (":0", ":1")]
+        segments = [edgetpu_utils.make_interpreter(str(pair), device=name) for name in (":0", ":1")]
         for segment in segments:
             segment.allocate_tensors()
         assert sorted(model["users"] for model in models()) == [1, 1]

@@ -14,7 +14,6 @@ from coral_classify.cli import main
 from coral_classify.sharing.places import Places
 from coral_classify.sharing.strikes import Strikes
 from coral_classify.supervision import ask_status
-from coral_classify.testing import write_pair
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="supervised sessions need POSIX processes")
 ONE, OTHER = "usb@/sys/bus/usb/devices/2-1", "usb@/sys/bus/usb/devices/4-2"
@@ -26,32 +25,27 @@ def board(any_engine, monkeypatch):
         yield driver
 
 
-@pytest.fixture
-def compiled(tmp_path):
-    return write_pair(tmp_path)
-
-
 def used():
     """How many clients each stick has, by its path."""
     return {device["path"]: sum(model["users"] for model in device["models"]) for device in ask_status()["devices"]}
 
 
 @contextlib.contextmanager
-def clients(compiled, count):
+def clients(pair, count):
     with contextlib.ExitStack() as closing:
-        yield [closing.enter_context(Classifier(compiled, device="shared")) for _ in range(count)]
+        yield [closing.enter_context(Classifier(pair, device="shared")) for _ in range(count)]
 
 
-def test_clients_are_spread_over_all_sticks(board, compiled):
-    with running_owner(), clients(compiled, 4) as four:
+def test_clients_are_spread_over_all_sticks(board, pair):
+    with running_owner(), clients(pair, 4) as four:
         assert {one.classify(RED).device for one in four} == {"usb:0", "usb:1"}
         assert used() == {"/sys/bus/usb/devices/2-1": 2, "/sys/bus/usb/devices/4-2": 2}
         assert len(models()) == 2
 
 
-def test_a_stick_that_is_plugged_in_later_is_taken_up(board, compiled):
+def test_a_stick_that_is_plugged_in_later_is_taken_up(board, pair):
     board.attach(ONE)
-    with running_owner(), clients(compiled, 4) as four:
+    with running_owner(), clients(pair, 4) as four:
         assert {one.classify(RED).device for one in four} == {"usb:0"}
         board.attach("%s,%s" % (ONE, OTHER))
         assert wait_until(lambda: len(used()) == 2)
@@ -60,8 +54,8 @@ def test_a_stick_that_is_plugged_in_later_is_taken_up(board, compiled):
         assert {one.classify(RED).device for one in four} == {"usb:0", "usb:1"}
 
 
-def test_a_stick_that_is_pulled_out_is_left_and_no_picture_is_lost(board, compiled):
-    with running_owner() as owner, clients(compiled, 4) as four:
+def test_a_stick_that_is_pulled_out_is_left_and_no_picture_is_lost(board, pair):
+    with running_owner() as owner, clients(pair, 4) as four:
         assert {one.classify(RED).device for one in four} == {"usb:0", "usb:1"}
         board.attach(OTHER)     # which has another name from now on
         for pid in children_of(owner.pid):      # as the driver does when its stick is pulled out; the other's goes, too
@@ -72,15 +66,15 @@ def test_a_stick_that_is_pulled_out_is_left_and_no_picture_is_lost(board, compil
         assert {one.classify(RED).device for one in four} == {"usb:0"}
 
 
-def test_a_stick_that_does_not_open_is_passed_over(board, compiled):
+def test_a_stick_that_does_not_open_is_passed_over(board, pair):
     board.attach("%s,denied@/sys/bus/usb/devices/4-2" % ONE)
-    with running_owner(), clients(compiled, 4) as four:
+    with running_owner(), clients(pair, 4) as four:
         assert {one.classify(RED).device for one in four} == {"usb:0"}
         assert used() == {"/sys/bus/usb/devices/2-1": 4, "/sys/bus/usb/devices/4-2": 0}
 
 
-def test_without_any_stick_the_twins_answer_until_one_is_back(board, compiled):
-    with running_owner(), clients(compiled, 2) as two:
+def test_without_any_stick_the_twins_answer_until_one_is_back(board, pair):
+    with running_owner(), clients(pair, 2) as two:
         assert all(is_red(one.classify(RED)) for one in two)
         board.pull()
         assert all(is_red(one.classify(RED)) for one in two)
@@ -125,8 +119,8 @@ def test_an_answer_clears_a_model_of_suspicion():
     assert strikes.crashed("a", 2.0) and strikes.banned(3.0) == {"a": 59.0}
 
 
-def test_status_is_for_people(board, compiled, capsys):
-    with running_owner(), clients(compiled, 2) as two:
+def test_status_is_for_people(board, pair, capsys):
+    with running_owner(), clients(pair, 2) as two:
         for one in two:
             one.classify(RED)
         assert main(["share", "--status"]) == 0
@@ -137,12 +131,12 @@ def test_status_is_for_people(board, compiled, capsys):
     assert lines[5].startswith("process %d " % os.getpid()) and "1 pictures" in lines[5] and " usb:" in lines[5]
 
 
-def test_devices_and_doctor_know_the_owner(board, compiled, capsys):
+def test_devices_and_doctor_know_the_owner(board, pair, capsys):
     with running_owner():
         assert main(["devices"]) == 0
         told = capsys.readouterr().out.splitlines()
         assert len(told) == 2 and all("shared  " in line and "share --status" in line for line in told)
-        assert main(["doctor", "--model", str(compiled)]) == 0
+        assert main(["doctor", "--model", str(pair)]) == 0
         told = capsys.readouterr().out
         assert "usb:0 is in use by the owner that shares it" in told and "classified on usb:" in told
         assert "busy" not in told

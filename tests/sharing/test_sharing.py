@@ -35,13 +35,8 @@ def owner(board):
         yield process
 
 
-@pytest.fixture
-def compiled(tmp_path):
-    return write_pair(tmp_path)
-
-
-def test_two_sessions_use_one_accelerator_and_one_loaded_model(owner, board, compiled):
-    with Classifier(compiled, device="shared") as one, Classifier(compiled, device="shared") as two:
+def test_two_sessions_use_one_accelerator_and_one_loaded_model(owner, board, pair):
+    with Classifier(pair, device="shared") as one, Classifier(pair, device="shared") as two:
         results = [each.classify(RED) for each in (one, two, one, two)]
         assert all(is_red(result) and result.device == "usb:0" for result in results)
         told = ask_status()
@@ -50,26 +45,26 @@ def test_two_sessions_use_one_accelerator_and_one_loaded_model(owner, board, com
     assert board.openings == 1
 
 
-def test_auto_finds_the_owner(owner, board, compiled):
-    with Classifier(compiled) as one:
+def test_auto_finds_the_owner(owner, board, pair):
+    with Classifier(pair) as one:
         assert is_red(one.classify(RED)) and "shares" in one.device_reason
     assert len(models()) == 1
 
 
-def test_streams_and_pools_go_through_it(owner, compiled):
-    with Classifier(compiled, device="shared") as one:
+def test_streams_and_pools_go_through_it(owner, pair):
+    with Classifier(pair, device="shared") as one:
         assert all(is_red(result) and result.error is None for result in one.stream([RED] * 50))
-    with Pool(compiled, devices=["shared", "shared"]) as pool:
+    with Pool(pair, devices=["shared", "shared"]) as pool:
         assert len([result for result in pool.stream([RED] * 50) if is_red(result)]) == 50
 
 
-def test_without_an_owner_it_says_how_to_start_one(board, compiled):
+def test_without_an_owner_it_says_how_to_start_one(board, pair):
     with pytest.raises(DeviceError, match="coral-classify share"):
-        Classifier(compiled, device="shared")
+        Classifier(pair, device="shared")
 
 
-def test_a_killed_owner_is_stood_in_for_by_the_twin_until_another_comes(owner, board, compiled):
-    with Classifier(compiled, device="shared") as one:
+def test_a_killed_owner_is_stood_in_for_by_the_twin_until_another_comes(owner, board, pair):
+    with Classifier(pair, device="shared") as one:
         assert one.classify(RED).device == "usb:0"
         owner.kill()
         owner.wait()
@@ -83,11 +78,11 @@ def test_a_killed_owner_is_stood_in_for_by_the_twin_until_another_comes(owner, b
             another.wait()
 
 
-def test_a_driver_that_aborts_is_survived_for_all(board, compiled, monkeypatch):
+def test_a_driver_that_aborts_is_survived_for_all(board, pair, monkeypatch):
     monkeypatch.setenv("SIM_FAULTS", "abort:3")
     process = start_owner()
     try:
-        with Classifier(compiled, device="shared") as one, Classifier(compiled, device="shared") as two:
+        with Classifier(pair, device="shared") as one, Classifier(pair, device="shared") as two:
             assert all(is_red(each.classify(RED)) for each in (one, two, one, two))
             assert one.classify(RED).device == "usb:0"
         assert ask_status()["faults_survived"] == 1
@@ -123,9 +118,9 @@ def frame(kind, number, payload):
 ORDER = {"factory": "coral_classify.engine:open_described", "description": {}, "prove": False}
 
 
-def session_of(compiled, order=ORDER):
+def session_of(pair, order=ORDER):
     """A client that has greeted and given an order, and the answer to it."""
-    with open(str(compiled), "rb") as model:
+    with open(str(pair), "rb") as model:
         end = greet(b"coral-classify 1 session\n", model.fileno())
     end.sendall(frame(1, 0, json.dumps(order).encode()))
     answer = end.recv(16384)
@@ -148,8 +143,8 @@ def test_an_unknown_version_is_refused_in_words(owner):
     assert b"speaks version 1" in greet(b"coral-classify 2 session\n").recv(1000)
 
 
-def test_whoever_harms_harms_himself_alone(owner, compiled, tmp_path):
-    with Classifier(compiled, device="shared") as good:
+def test_whoever_harms_harms_himself_alone(owner, pair, tmp_path):
+    with Classifier(pair, device="shared") as good:
         assert hung_up(greet(b"\xff\x00nonsense\n"))
         half = greet(b"coral-cl")
         folder = os.open(str(tmp_path), os.O_RDONLY)
@@ -159,19 +154,19 @@ def test_whoever_harms_harms_himself_alone(owner, compiled, tmp_path):
         assert b"must be a file" in greet(b"coral-classify 1 session\n", reading).recv(1000)
         os.close(reading)
         os.close(writing)
-        end, answer = session_of(compiled, dict(ORDER, factory="os:system"))
+        end, answer = session_of(pair, dict(ORDER, factory="os:system"))
         assert b"classifiers and networks only" in answer
-        end, _ = session_of(compiled)
+        end, _ = session_of(pair)
         end.sendall(b"\xff" * 64)
         assert hung_up(end)
-        end, _ = session_of(compiled)
+        end, _ = session_of(pair)
         end.sendall(frame(5, 1, b"x" * 16))      # RUN on memory that nobody gave
         assert hung_up(end)
         broken = tmp_path / "broken.tflite"
         broken.write_bytes(b"no model")
         end, answer = session_of(broken)
         assert b"not compiled" in answer
-        killed, _ = session_of(compiled)
+        killed, _ = session_of(pair)
         killed.close()
         assert is_red(good.classify(RED))
         half.close()
@@ -180,7 +175,7 @@ def test_whoever_harms_harms_himself_alone(owner, compiled, tmp_path):
 
 @pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="this Python makes no memfd for the test")
 @pytest.mark.parametrize("fault", ["a file", "unsealed", "too small"])
-def test_memory_that_could_shrink_is_refused(owner, compiled, tmp_path, fault):
+def test_memory_that_could_shrink_is_refused(owner, pair, tmp_path, fault):
     import fcntl
 
     if fault == "a file":
@@ -191,11 +186,11 @@ def test_memory_that_could_shrink_is_refused(owner, compiled, tmp_path, fault):
         os.ftruncate(memory, 4096 if fault == "unsealed" else 64)
         if fault == "too small":
             fcntl.fcntl(memory, 1033, 7)
-    end, _ = session_of(compiled)
+    end, _ = session_of(pair)
     end.sendmsg([frame(3, 1, LAYOUT.encode())], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [memory]))])
     os.close(memory)
     assert hung_up(end)
-    with Classifier(compiled, device="shared") as good:
+    with Classifier(pair, device="shared") as good:
         assert is_red(good.classify(RED))
 
 
@@ -218,8 +213,8 @@ def test_turns_go_round_and_models_in_runs():
     assert order == ["a", "a", "b", "b", "a", "a"]
 
 
-def test_connections_that_say_nothing_make_room_for_those_who_come(owner, compiled):
-    with Classifier(compiled, device="shared") as good, contextlib.ExitStack() as closing:
+def test_connections_that_say_nothing_make_room_for_those_who_come(owner, pair):
+    with Classifier(pair, device="shared") as good, contextlib.ExitStack() as closing:
         assert is_red(good.classify(RED))
         idle = []
         for _ in range(200):
@@ -228,21 +223,21 @@ def test_connections_that_say_nothing_make_room_for_those_who_come(owner, compil
             end.settimeout(30.0)
             idle.append(end)
         assert hung_up(idle[0]), "the oldest is thrown out"
-        with Classifier(compiled, device="shared") as late:
+        with Classifier(pair, device="shared") as late:
             assert is_red(late.classify(RED)) and late.classify(RED).device == "usb:0"
         assert good.classify(RED).device == "usb:0"
 
 
-def test_one_user_cannot_take_every_place(owner, compiled):
+def test_one_user_cannot_take_every_place(owner, pair):
     with contextlib.ExitStack() as closing:
         for _ in range(64):
-            closing.enter_context(session_of(compiled)[0])
-        with open(str(compiled), "rb") as model:
+            closing.enter_context(session_of(pair)[0])
+        with open(str(pair), "rb") as model:
             refused = closing.enter_context(greet(b"coral-classify 1 session\n", model.fileno()))
         assert b"has 64 connections here already" in refused.recv(1000)
         assert len(ask_status()["clients"]) == 64
     assert wait_until(lambda: ask_status()["clients"] == [])
-    with Classifier(compiled, device="shared") as good:
+    with Classifier(pair, device="shared") as good:
         assert is_red(good.classify(RED))
 
 
@@ -253,13 +248,13 @@ def test_a_model_that_is_too_large_is_refused_and_not_read(owner, tmp_path):
             assert b"must be a file of 1 byte to 256 MB" in end.recv(1000)
 
 
-def test_a_client_that_asks_for_no_supervision_is_told(owner, compiled):
+def test_a_client_that_asks_for_no_supervision_is_told(owner, pair):
     with pytest.raises(DeviceError, match="always supervised"):
-        Classifier(compiled, device="shared", supervised=False)
+        Classifier(pair, device="shared", supervised=False)
 
 
-def test_a_forked_client_harms_only_itself(owner, compiled):
-    with Classifier(compiled, device="shared") as one:
+def test_a_forked_client_harms_only_itself(owner, pair):
+    with Classifier(pair, device="shared") as one:
         assert is_red(one.classify(RED))
         pid = os.fork()
         if pid == 0:
@@ -274,7 +269,7 @@ def test_a_forked_client_harms_only_itself(owner, compiled):
         assert one.classify(RED).device == "usb:0"
 
 
-def test_it_takes_a_socket_from_systemd(board, compiled):
+def test_it_takes_a_socket_from_systemd(board, pair):
     path = os.environ["CORAL_CLASSIFY_SOCKET"]
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(path)
@@ -285,7 +280,7 @@ def test_it_takes_a_socket_from_systemd(board, compiled):
         process = subprocess.Popen([sys.executable, "-c", script, str(listener.fileno())],
                                    pass_fds=(listener.fileno(),), env=dict(os.environ, PYTHONPATH=str(REPOSITORY)))
     try:
-        with Classifier(compiled, device="shared") as one:
+        with Classifier(pair, device="shared") as one:
             assert one.classify(RED).device == "usb:0"
         process.terminate()
         assert process.wait() == 0
@@ -319,11 +314,11 @@ def test_the_least_recently_used_model_makes_room(board, tmp_path):
         process.wait()
 
 
-def test_a_model_that_crashes_the_driver_whenever_it_opens_is_refused_for_a_while(board, compiled, monkeypatch):
+def test_a_model_that_crashes_the_driver_whenever_it_opens_is_refused_for_a_while(board, pair, monkeypatch):
     monkeypatch.setenv("SIM_FAULTS", "open-abort:*")
     process = start_owner()
     try:
-        answers = [session_of(compiled)[1] for _ in range(3)]
+        answers = [session_of(pair)[1] for _ in range(3)]
         assert b"DeviceLost" in answers[0] and b"not tried again" in answers[2]
         assert process.poll() is None
     finally:

@@ -13,6 +13,7 @@ import time
 
 import pytest
 from conftest import REPOSITORY
+from http_tools import ask
 
 pytest.importorskip("starlette", reason="a server needs the extra [serve]: pip install '.[serve]'")
 pytest.importorskip("uvicorn", reason="a server needs the extra [serve]: pip install '.[serve]'")
@@ -56,19 +57,6 @@ def serving():
     yield start
     for server in servers:
         server.stop()
-
-
-def ask(port, method, path, body=None, headers=()):
-    """Status, JSON (or text), headers."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    try:
-        connection.request(method, path, body, dict(headers))
-        response = connection.getresponse()
-        content = response.read()
-        kind = response.getheader("content-type", "")
-        return response.status, json.loads(content) if "json" in kind else content, response.headers
-    finally:
-        connection.close()
 
 
 def test_a_request_is_answered(serving):
