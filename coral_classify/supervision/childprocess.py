@@ -17,7 +17,7 @@ from typing import Any, Deque, Dict, List, Optional, Tuple, Union
 
 import numpy as np
 
-from ..errors import EngineError
+from ..errors import CoralClassifyError, EngineError
 from ..types import TensorSpec, filled
 from . import channel
 from .hostprocess import Host, borrow
@@ -54,6 +54,7 @@ class Child:
         self.requests = 0  # inferences that were asked for
         self.answers = 0  # and answered
         self.proven = bool(order["prove"])
+        self.trouble: Optional[CoralClassifyError] = None  # what it ended of, if that was during work
         self._in_use = threading.Lock()  # held during a request: no descriptor is closed under it
         self._number = 0  # of the latest request, of any kind
         # The requests whose answers nobody has read: number, and where the outputs will lie (None: in the answer).

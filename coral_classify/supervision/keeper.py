@@ -125,7 +125,7 @@ class Keeper:
         """Report that *child* failed, and wait until it is buried.
 
         :param accusation: None if it died, else what is wrong with it
-        :returns: why it is away
+        :returns: what *child* ended of
         """
         with self._changed:
             if self._current is child and self._accused is None:
@@ -135,7 +135,8 @@ class Keeper:
         with self._changed:
             while self._current is child and self._thread.is_alive():
                 self._changed.wait(0.5)
-            return self.trouble or DeviceLost("%s was lost" % self.name, cause="crashed")
+            # Not self.trouble first: the next opening may have come to its own end meanwhile.
+            return child.trouble or self.trouble or DeviceLost("%s was lost" % self.name, cause="crashed")
 
     def why_away(self) -> Optional[CoralClassifyError]:
         """Why there is no child; waits until the cause of a death a moment ago is known, and its event queued."""
@@ -228,7 +229,7 @@ class Keeper:
         with self._changed:
             self.child = None
             self._dying = True
-        trouble = self._accused or self._cause_of_death(child, "during work")
+        trouble = child.trouble = self._accused or self._cause_of_death(child, "during work")
         child.bury()
         decision = self._health.failed(time.monotonic(), child.answers)
         self.losses += 1

@@ -111,6 +111,16 @@ def test_with_raise_the_picture_in_flight_fails(model, board):
             classifier.classify(GREEN)
 
 
+def test_the_next_try_does_not_overtake_what_a_fault_was(model, board):
+    with Classifier(model, device=board.url, on_device_loss="raise") as classifier:
+        keeper = classifier._session._keeper
+        child = keeper.child
+        board.off()
+        child.kill()
+        assert wait_until(lambda: type(keeper.trouble) is DeviceError)      # tried again, and refused
+        assert type(keeper.fault(child, None)) is DeviceLost
+
+
 def test_unsupervised_it_is_the_plain_session(model, board):
     with Classifier(model, device=board.url, supervised=False) as classifier:
         assert is_green(classifier.classify(GREEN)) and not board_threads()
