@@ -142,6 +142,8 @@ class Classifier(Steps):
                                                     options, watch)
             self.model = str(file.path)
             self.labels: Optional[Tuple[str, ...]] = names
+        self.content_id: Optional[str] = file.content_id if file else None      # git's, of the model file
+        self.compiled: Optional[bool] = file.compiled if file else None
         self._sure = passport.sure if passport else None
         classes = self._session.output.shape[1]
         if isinstance(model, Session):

@@ -179,6 +179,16 @@ class Pool:
         return self._classifiers[0].model
 
     @property
+    def content_id(self) -> Optional[str]:
+        """Git's id of that file; None for a session that was given."""
+        return self._classifiers[0].content_id
+
+    @property
+    def compiled(self) -> Optional[bool]:
+        """Whether that file is one for the Edge TPU; None for a session that was given."""
+        return self._classifiers[0].compiled
+
+    @property
     def closed(self) -> bool:
         return all(classifier.closed for classifier in self._classifiers)
 

@@ -47,6 +47,7 @@ def open_board(
     network = _network(model)
     description: Dict[str, Any] = {
         "model": network.file, "board": device, "names": network.names, "content_ids": network.content_ids,
+        "content_id": network.content_id, "compiled": network.compiled,
         # Whoever supervises it counts the time, and is first to say that it is over.
         "deadline_s": limits.first_s + 1.0,
         "inputs": [_plain(spec) for spec in network.inputs], "outputs": [_plain(spec) for spec in network.outputs]}
@@ -62,7 +63,8 @@ def open_described(description: Dict[str, Any]) -> Session:
     network = Network(
         description["model"], [_spec(told) for told in description["inputs"]],
         [_spec(told) for told in description["outputs"]], names=description["names"],
-        content_ids=description["content_ids"])
+        content_ids=description["content_ids"], content_id=description["content_id"],
+        compiled=description["compiled"])
     return BoardSession(board(description["board"]), network, token=token(), deadline_s=description["deadline_s"])
 
 
@@ -76,7 +78,8 @@ def _network(model: ModelFile) -> Network:
         names.append(passport.name)
         content_ids = [str(file["git_blob"]) for file in passport.files.values() if "git_blob" in file]
         content_ids.append(model.content_id)
-    return Network(str(model.path), [model.input], [model.output], names=names, content_ids=content_ids)
+    return Network(str(model.path), [model.input], [model.output], names=names, content_ids=content_ids,
+                   content_id=model.content_id, compiled=model.compiled)
 
 
 def _plain(spec: TensorSpec) -> List[Any]:

@@ -30,6 +30,8 @@ class Network(NamedTuple):
     outputs: Sequence[TensorSpec]
     names: Sequence[str]                # that it may have on the board, in the order in which to ask
     content_ids: Sequence[str] = ()     # of the files that are this network; empty: that is not known
+    content_id: str = ""                # of the file itself; another one of its kind is most likely another network
+    compiled: bool = False              # the file's kind
 
 
 class BoardSession(Session):
@@ -126,12 +128,16 @@ class BoardSession(Session):
         parameters = parameters if isinstance(parameters, dict) else {}
         other = differs(network.inputs, inputs, "input") or differs(network.outputs, outputs, "output")
         content_id = parameters.get("content_id")
-        if other is None and network.content_ids and isinstance(content_id, str) \
-                and content_id not in network.content_ids:
+        another = isinstance(content_id, str) and content_id not in (network.content_ids or (network.content_id,))
+        if other is None and another and network.content_ids:
             other = "is another file (%.12s)" % content_id
         if other is not None:
             raise ModelError("%s: runs another network than %s: it %s; serve the same model there" % (
                 self._board.url, network.file, other))
+        if another and network.content_id and parameters.get("compiled") is network.compiled:
+            # Perhaps it differs in its labels alone; that does not show from here.
+            _log.warning("%s serves another file than %s, with tensors of the same shape; if it is another network, "
+                         "its answers are wrong: serve the same file there", self._board.url, network.file)
         self._hear(record)
         return inputs, outputs
 

@@ -69,9 +69,12 @@ class Protocol:
                                      "zero_point": int(spec.quantization.zero_point)}}
                      for name, spec in ((INPUT, self._input), (OUTPUT, self._output))]
         classifier = self._desk.classifier
+        told: Dict[str, Any] = {"device": classifier.device,
+                                "device_reason": without_paths(classifier.device_reason)}
+        if classifier.content_id is not None:
+            told.update(content_id=classifier.content_id, compiled=classifier.compiled)
         return _json({"name": self._name, "versions": [VERSION], "platform": "tensorflow_lite",
-                      "inputs": described[:1], "outputs": described[1:], "parameters": {
-                          "device": classifier.device, "device_reason": without_paths(classifier.device_reason)}})
+                      "inputs": described[:1], "outputs": described[1:], "parameters": told})
 
     async def infer(self, request: "Request") -> "Response":
         from starlette.responses import Response

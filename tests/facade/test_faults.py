@@ -87,7 +87,9 @@ def test_messages_name_the_device_that_was_meant(fault, device, stick, pair, any
     with Classifier(pair, on_event=events.append) as classifier:
         result = classifier.classify(pictures[0][0])
         assert wait_until(lambda: any(event.kind == "back" for event in events))
-    assert result.device == "usb:1" or result.device_reason.startswith("%s is away" % device)
+    # On a busy machine the answer may fall into the next opening.
+    assert result.device == "usb:1" or result.device_reason.startswith(
+        ("%s is away" % device, "usb:1 is away: it is being opened"))
     assert [event.message.split(" lost")[0] for event in events if event.kind == "lost"] == [device]
     assert not [event for event in events if "auto" in event.message + str(event.device)]
 

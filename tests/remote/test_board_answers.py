@@ -262,6 +262,20 @@ def test_another_network_is_refused_by_its_tensors_and_by_its_content(server):
         BoardSession(board(server.url), two)
 
 
+@pytest.mark.parametrize("told, warned", [
+    ({"content_id": "a" * 40, "compiled": False}, True),
+    ({"content_id": "b" * 40, "compiled": False}, False),
+    ({"content_id": "a" * 40, "compiled": True}, False),     # the same network, perhaps, for the accelerator
+    ({"content_id": 3, "compiled": False}, False),
+    ({"compiled": False}, False),
+])
+def test_another_file_with_the_same_tensors_is_warned_of(server, caplog, told, warned):
+    server.parameters = told
+    opened(server, content_id="b" * 40).close()
+    assert [record.levelname for record in caplog.records if "another file than m.tflite" in record.getMessage()] \
+        == ["WARNING"] * warned
+
+
 def test_the_model_is_looked_for_under_its_names(server):
     server.name = "m_edgetpu"
     with opened(server, names=["m", "m_edgetpu"]) as session:

@@ -15,6 +15,7 @@ from serving_tools import NAME, serving  # noqa: E402
 
 from coral_classify import Classifier  # noqa: E402
 from coral_classify.errors import DeviceLost  # noqa: E402
+from coral_classify.modelfiles.passports import git_blob_id  # noqa: E402
 from coral_classify.testing import FakeSession  # noqa: E402
 from coral_classify.types import Quantization, TensorSpec  # noqa: E402
 
@@ -102,7 +103,13 @@ def test_the_published_client_asks_many_at_once_and_each_gets_its_own(port):
 def test_metadata_says_how_the_numbers_are_meant(port):
     status, described, _ = ask(port, "GET", "/v2/models/%s/versions/1" % NAME)
     assert status == 200 and described["inputs"][0]["parameters"] == {"scale": 0.5, "zero_point": 3}
-    assert described["parameters"]["device"] == "cpu"
+    assert described["parameters"]["device"] == "cpu" and "content_id" not in described["parameters"]
+
+
+def test_metadata_says_which_file_it_is(model, any_engine):
+    with Classifier(model, device="cpu") as classifier, serving(classifier) as port:
+        _, described, _ = ask(port, "GET", "/v2/models/%s" % NAME)
+    assert described["parameters"]["content_id"] == git_blob_id(model) and not described["parameters"]["compiled"]
 
 
 @pytest.mark.parametrize("dtype, name", [("uint8", "UINT8"), ("int8", "INT8"), ("float32", "FP32")])

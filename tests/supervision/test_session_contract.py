@@ -66,7 +66,8 @@ def boards():
             plain = [[[list(spec.shape), spec.dtype.name] + list(spec.quantization) for spec in specs]
                      for specs in (session.inputs, session.outputs)]
             return SupervisedSession(
-                {"model": "m.tflite", "board": server.url, "names": ["m"], "content_ids": [], "deadline_s": 30.0,
+                {"model": "m.tflite", "board": server.url, "names": ["m"], "content_ids": [], "content_id": "",
+                 "compiled": False, "deadline_s": 30.0,
                  "inputs": plain[0], "outputs": plain[1]}, twin=describe(str(twin), "cpu", any_network=True),
                 device=server.url, thread_factory="coral_classify.remote.opening:open_described")
         yield new
