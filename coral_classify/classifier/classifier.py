@@ -223,8 +223,8 @@ class Classifier(Steps):
     def watch(
         self, camera: "Union[Camera, str, os.PathLike[str], None]" = None, *, every_s: float = 0.0,
         every_frame: bool = False, steadiness: Optional[Steadiness] = STEADY, stall_s: float = 10.0,
-        with_frames: bool = False, on_event: Optional[Callable[["Event"], None]] = None, top_k: int = 5,
-        threshold: Optional[float] = None, allow: Optional[Iterable[Union[str, int]]] = None,
+        with_frames: Union[bool, Callable[[], bool]] = False, on_event: Optional[Callable[["Event"], None]] = None,
+        top_k: int = 5, threshold: Optional[float] = None, allow: Optional[Iterable[Union[str, int]]] = None,
         deny: Optional[Iterable[Union[str, int]]] = None, region: Optional[Sequence[float]] = None, rotate: int = 0,
     ) -> Iterator[Result]:
         """The answers for the frames of a camera, with their age; see :func:`coral_classify.watching.watch`.

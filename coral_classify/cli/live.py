@@ -105,11 +105,12 @@ def _watched(classifier: "Classifier", source: "Camera", page: "Optional[Viewed]
     from ..watching import Steadiness
 
     out = _Out(args, classifier.model)
+    with_frames: Any = page.wants_frame if page is not None and not out.keeps else out.keeps
     try:
         answers: Any = classifier.watch(
             source, every_s=args.every if source.moving else 0.0, every_frame=args.every_frame, stall_s=args.stall,
             steadiness=None if args.no_steady else Steadiness(args.half_life, args.in_a_row),
-            with_frames=out.keeps or page is not None, on_event=out.hear, top_k=args.top_k, threshold=args.threshold,
+            with_frames=with_frames, on_event=out.hear, top_k=args.top_k, threshold=args.threshold,
             allow=args.allow, deny=args.deny, region=args.region, rotate=args.rotate)
         with contextlib.closing(answers):
             for result in answers:

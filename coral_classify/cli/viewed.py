@@ -47,6 +47,9 @@ class Viewed:
         logging.getLogger("coral_classify.supervised").addHandler(self._handler)
         print("page: %s" % printable(self._page.url), file=sys.stderr, flush=True)
 
+    def wants_frame(self) -> bool:
+        return self._page.wants_frame()
+
     def tell(self, result: "Result") -> None:
         self._page.tell(result)
 

@@ -55,6 +55,11 @@ class Lessons:
         with self._lock:
             return dict(self._state, showing=self._name_held())
 
+    @property
+    def begun(self) -> bool:
+        """Whether somebody has shown something: from then on each answer is asked of the Teacher, too."""
+        return self._thread is not None
+
     # ---- what viewers do; from any thread, and none of it takes time
 
     def hold(self, page: str, name: str) -> None:

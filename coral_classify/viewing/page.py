@@ -25,6 +25,7 @@ _FILES = Path(__file__).parent / "page"
 _TELL_S = 0.25          # between two states
 _HOUR_EVERY_S = 1.0     # between two histories
 _PING_S = 10.0          # after so long without news a line that says that the server is there
+_OLD_S = 1.0            # a picture that nobody looks at is as old as that at most
 _LIMITS = Limits(body_bytes=4096, connections=256)
 _ID = 64                # characters of a page's name for itself
 
@@ -58,6 +59,10 @@ class Page:
     def viewers(self) -> int:
         """How many look at the picture."""
         return self._film.viewers
+
+    def wants_frame(self) -> bool:
+        """Whether the next result should carry its picture: somebody looks, or would see an old one if he came now."""
+        return self._film.viewers > 0 or self._lessons.begun or self.scene.frame_age_s >= _OLD_S
 
     def tell(self, result: "Result") -> None:
         """The newest result; costs next to nothing.  Its ``frame`` must not change any more."""

@@ -43,6 +43,7 @@ class Scene:
         self.changes = 0            # of the history, likewise
         self._result: "Optional[Result]" = None
         self._frame: Any = None
+        self._framed_at = float("-inf")
         self._seen: Deque[_Seen] = deque(maxlen=_MOST_SEEN)
         self._told: Deque[Tuple[float, str]] = deque(maxlen=_MOST_TOLD)
         self._skipped = self._failed = self._faults = 0
@@ -56,6 +57,7 @@ class Scene:
             self._result = result
             if result.frame is not None:
                 self._frame = result.frame
+                self._framed_at = time.monotonic()
             self._lately.append(time.monotonic())
             self._skipped += result.skipped or 0
             self._faults += result.recovered
@@ -76,6 +78,11 @@ class Scene:
         """The number of the newest result, and the newest picture; None before the first one."""
         with self._lock:
             return self.number, self._frame
+
+    @property
+    def frame_age_s(self) -> float:
+        """How long ago that picture came."""
+        return time.monotonic() - self._framed_at
 
     def now(self) -> Dict[str, Any]:
         """The newest result and the counts, in plain types."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Union
 
 from .steady import Held, Steadiness, averaged, seen
 
@@ -21,13 +21,15 @@ class FrameSteps:
     """Answers frames in their order, held steady, with their age.
 
     :param steadiness: None: each answer as it comes
-    :param with_frames: results carry the picture
+    :param with_frames: results carry the picture, or those of which it says so
     """
 
-    def __init__(self, classifier: "Steps", steadiness: Optional[Steadiness], with_frames: bool) -> None:
+    def __init__(self, classifier: "Steps", steadiness: Optional[Steadiness],
+                 with_frames: Union[bool, Callable[[], bool]]) -> None:
         self._classifier = classifier
         self._steadiness = steadiness or Steadiness(0, 1)
         self._pictures: Optional[Dict[int, Any]] = {} if with_frames else None      # those not answered yet
+        self._is_wanted = with_frames if callable(with_frames) else None
         self._average: "Optional[np.ndarray[Any, Any]]" = None
         self._held = Held()
         self._at_s = 0.0        # of the latest answered frame, on the camera's scale
@@ -83,7 +85,9 @@ class FrameSteps:
         picture = None
         if self._pictures is not None:
             picture = self._pictures.pop(frame.number, None)
-            if picture is not None and picture is frame.scalable:
+            if self._is_wanted is not None and not self._is_wanted():
+                picture = None
+            elif picture is not None and picture is frame.scalable:
                 picture = frame.picture()       # whole: only of those that are answered
             for number in [number for number in list(self._pictures) if number < frame.number]:
                 del self._pictures[number]      # a newer one took its place

@@ -40,7 +40,7 @@ def watch(
     every_frame: bool = False,
     steadiness: Optional[Steadiness] = STEADY,
     stall_s: float = 10.0,
-    with_frames: bool = False,
+    with_frames: Union[bool, Callable[[], bool]] = False,
     on_event: Optional[Callable[[Event], None]] = None,
 ) -> "Iterator[Result]":
     """The answers for the frames of a camera; closing the generator leaves no thread, and the camera to others.
@@ -50,14 +50,16 @@ def watch(
     :param every_frame: lose no frame of a live camera, at the price of old pictures; of files none is ever lost
     :param steadiness: None: each answer as it comes
     :param stall_s: a live camera that gives nothing for so long has dropped out
-    :param with_frames: results carry their picture
+    :param with_frames: results carry their picture; or a function that is asked for each result whether it does: a
+        large frame of a video takes some milliseconds to become a picture
     :param on_event: called when the camera is lost, and when it is back
     :raises UsageError: at once, for a parameter that cannot be meant
     :raises CameraError: if the camera does not open; once it has worked, it may drop out and come back
     :raises SessionClosed: if the session is closed on the way
     """
     every_s, stall_s = arguments.number("every_s", every_s), arguments.number("stall_s", stall_s, above=0)
-    every_frame, with_frames = arguments.flag("every_frame", every_frame), arguments.flag("with_frames", with_frames)
+    every_frame = arguments.flag("every_frame", every_frame)
+    with_frames = with_frames if callable(with_frames) else arguments.flag("with_frames", with_frames)
     if every_s < 0:
         raise arguments.wrong("every_s", "a number of at least 0", every_s)
     if every_s and every_frame:

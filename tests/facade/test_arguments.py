@@ -106,7 +106,8 @@ MEANT = {
     "deny": {"none", "list", "tuple", "ints", "generator", "range", "set", "deque", "map"},
     "region": {"none", "four"}, "rotate": {"zero"},
     "camera": {"none"}, "every_s": NUMBER - {"minus one"}, "stall_s": NUMBER - {"zero", "minus one"},
-    "every_frame": FLAG - {"none"}, "with_frames": FLAG - {"none"}, "steadiness": {"none"},
+    "every_frame": FLAG - {"none"}, "with_frames": (FLAG - {"none"}) | {"class", "lambda"},
+    "steadiness": {"none"},
     # An iterable that gives no pictures answers each with an error.
     "pictures": {"list", "tuple", "ints", "four", "floats", "bools", "nans", "nones", "byte texts", "byte labels",
                  "nested", "deep", "generator", "map", "set", "texts in a set", "range", "deque"},

@@ -116,6 +116,20 @@ def test_the_picture_moves(page):
     assert pictures[0] != pictures[1]
 
 
+def test_pictures_are_wanted_while_somebody_looks_and_now_and_then(page, monkeypatch):
+    ages = iter([0.5, 2.0, 0.5, 0.5])
+    monkeypatch.setattr(type(page.scene), "frame_age_s", property(lambda _: next(ages)))
+    assert not page.wants_frame() and page.wants_frame()
+    response, connection = opened(page, "/picture")
+    until(lambda: page.viewers == 1, "it looks")
+    assert page.wants_frame()
+    connection.close()
+    response.close()
+    until(lambda: page.tell(result(frame=frame(2))) or page.viewers == 0, "it is gone")
+    assert not page.wants_frame()
+    assert ask(page, "POST", "/hold", {"page": "p", "name": "cat"})[0] == 200 and page.wants_frame()
+
+
 def test_a_viewer_that_does_not_read_holds_nobody_up(page):
     with socket.create_connection(("127.0.0.1", port_of(page))) as stuck:
         stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)

@@ -194,6 +194,10 @@ def test_a_frame_that_can_be_had_smaller_is_asked_for_that_and_whole_only_where_
     assert [result.predictions[0].label for result in classifier.watch(Large("large"))] == ["green"] * 3 and not whole
     list(classifier.watch(Large("large"), with_frames=True))
     assert whole == [0, 1, 2]
+    del whole[:]
+    wanted = iter([False, True, False])
+    list(classifier.watch(Large("large"), with_frames=lambda: next(wanted)))
+    assert whole == [1]
 
 
 def test_the_record_for_json_has_the_age(classifier):
