@@ -153,7 +153,17 @@ def open_first(model: ModelFile, device: str, engine: Optional[str], threads: Op
         raise DeviceError("model %s: no Edge TPU (%s), and its CPU twin %s is missing; put it beside it"
                           % (model.path, missing, twin_path(model.path).name),
                           cause=missing.cause, evidence=missing.evidence) from missing
-    raise missing
+    raise _with_owner(missing)
+
+
+def _with_owner(trouble: DeviceError) -> DeviceError:
+    """Whoever names a device that an owner shares opens it himself, and finds it taken."""
+    from ..supervision import owner_is_there
+
+    if trouble.cause != "busy" or not owner_is_there():
+        return trouble
+    return DeviceError("%s; coral-classify share has the accelerators of this machine: ask for --device shared "
+                       "(device=\"shared\" in Python)" % trouble, cause=trouble.cause, evidence=trouble.evidence)
 
 
 def open_features(model: ModelFile, embedding: bool, device: str, engine: Optional[str], threads: Optional[int],

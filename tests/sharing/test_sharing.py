@@ -63,6 +63,17 @@ def test_without_an_owner_it_says_how_to_start_one(board, pair):
         Classifier(pair, device="shared")
 
 
+@pytest.mark.parametrize("devices, there", [("busy", True), ("busy", False), ("denied", True)])
+def test_a_device_that_the_owner_has_is_said_to_be_shared(devices, there, any_engine, monkeypatch, pair):
+    with machine(monkeypatch, devices):
+        with socket.socket(socket.AF_UNIX) as owner:
+            if there:
+                owner.bind(os.environ["CORAL_CLASSIFY_SOCKET"])
+            with pytest.raises(DeviceError) as caught:
+                Classifier(pair, device="usb:0")
+    assert ("--device shared" in str(caught.value)) == (devices == "busy" and there)
+
+
 def test_a_killed_owner_is_stood_in_for_by_the_twin_until_another_comes(owner, board, pair):
     with Classifier(pair, device="shared") as one:
         assert one.classify(RED).device == "usb:0"
