@@ -1,10 +1,11 @@
 """Ctrl-C gives one line, whenever it comes.  See also :mod:`coral_classify.__main__`, where it begins."""
 from __future__ import annotations
 
+import contextlib
 import signal
-from typing import Optional
+from typing import Iterator, Optional
 
-__all__ = ["begin", "is_behind"]
+__all__ = ["begin", "is_behind", "is_the_end"]
 
 
 def begin() -> None:
@@ -15,9 +16,22 @@ def begin() -> None:
 
 
 def is_behind(exc: Optional[BaseException]) -> bool:
-    """Whether an error is what became of Ctrl-C: modules that were loading at that moment make an ImportError of it."""
+    """Whether an error is what became of Ctrl-C: modules that were loading at that moment make an ImportError of it, a lock
+    that was just let go a RuntimeError."""
     while exc is not None:
         if isinstance(exc, KeyboardInterrupt):
             return True
         exc = exc.__cause__ or exc.__context__
     return False
+
+
+@contextlib.contextmanager
+def is_the_end() -> Iterator[None]:
+    """For work without an end of its own: Ctrl-C ends it, and is no error."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        pass
+    except Exception as exc:
+        if not is_behind(exc):
+            raise

@@ -11,6 +11,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, List, Optional, Union
 
+from .interrupts import is_the_end
 from .options import add_options, guarded
 from .reporting import add_reporting, reporter
 from .showing import printable
@@ -107,18 +108,17 @@ def _watched(classifier: "Classifier", source: "Camera", page: "Optional[Viewed]
     out = _Out(args, classifier.model)
     with_frames: Any = page.wants_frame if page is not None and not out.keeps else out.keeps
     try:
-        answers: Any = classifier.watch(
-            source, every_s=args.every if source.moving else 0.0, every_frame=args.every_frame, stall_s=args.stall,
-            steadiness=None if args.no_steady else Steadiness(args.half_life, args.in_a_row),
-            with_frames=with_frames, on_event=out.hear, top_k=args.top_k, threshold=args.threshold,
-            allow=args.allow, deny=args.deny, region=args.region, rotate=args.rotate)
-        with contextlib.closing(answers):
-            for result in answers:
-                out.tell(result)
-                if page is not None:
-                    page.tell(result)
-    except KeyboardInterrupt:
-        pass    # the way to end it
+        with is_the_end():
+            answers: Any = classifier.watch(
+                source, every_s=args.every if source.moving else 0.0, every_frame=args.every_frame, stall_s=args.stall,
+                steadiness=None if args.no_steady else Steadiness(args.half_life, args.in_a_row),
+                with_frames=with_frames, on_event=out.hear, top_k=args.top_k, threshold=args.threshold,
+                allow=args.allow, deny=args.deny, region=args.region, rotate=args.rotate)
+            with contextlib.closing(answers):
+                for result in answers:
+                    out.tell(result)
+                    if page is not None:
+                        page.tell(result)
     finally:
         out.close()
     return 1 if out.failed else 0

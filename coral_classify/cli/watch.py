@@ -8,6 +8,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Set, Tuple, Union
 
+from .interrupts import is_the_end
 from .options import add_options, guarded
 
 if TYPE_CHECKING:
@@ -48,10 +49,9 @@ def _watch(classifier: "Union[Classifier, Pool]", args: argparse.Namespace) -> i
     report = Report(classifier, args)
     arriving = _arriving(args.folder, args.recursive, args.interval)
     try:
-        for _ in told(arriving, functools.partial(streamed, classifier, args), report):
-            pass
-    except KeyboardInterrupt:
-        pass    # the way to end it
+        with is_the_end():
+            for _ in told(arriving, functools.partial(streamed, classifier, args), report):
+                pass
     finally:
         report.close()
         print("coral-classify: %s" % report.summary(), file=sys.stderr)

@@ -17,6 +17,7 @@ from worker_tools import wait_until
 
 from coral_classify import CoralClassifyError, UsageError
 from coral_classify.cli import keeping, main
+from coral_classify.cli.interrupts import is_the_end
 from coral_classify.cli.reacting import Command
 
 RED, GREEN, BLUE = (200, 0, 0), (0, 200, 0), (0, 0, 200)
@@ -210,6 +211,23 @@ def test_ctrl_c_and_a_stopped_service_end_it_at_once(model, any_engine, tmp_path
         took = time.monotonic() - began
     finally:
         process.kill()
-    assert process.returncode == 0 and b"Traceback" not in err and b" answered (" in err
+    assert process.returncode == 0 and b"Traceback" not in err and b" answered (" in err, err.decode()
     assert took < 20, "2 s on a machine that does nothing else"
     assert all(json.loads(line)["image"].startswith("test#") for line in out.read_text().splitlines())
+
+
+@pytest.mark.parametrize("exc, ends", [(KeyboardInterrupt(), True), (RuntimeError("a lock"), False)])
+@pytest.mark.parametrize("behind", [False, True])
+def test_whatever_ctrl_c_became_is_the_end(exc, ends, behind):
+    def work():
+        try:
+            if behind:
+                raise KeyboardInterrupt
+        finally:
+            raise exc
+    if ends or behind:
+        with is_the_end():
+            work()
+    else:
+        with pytest.raises(RuntimeError), is_the_end():
+            work()
