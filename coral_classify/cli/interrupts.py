@@ -16,7 +16,7 @@ def begin() -> None:
 
 
 def is_behind(exc: Optional[BaseException]) -> bool:
-    """Whether an error is what became of Ctrl-C: modules that were loading at that moment make an ImportError of it, a lock
+    """Whether an error is what became of Ctrl-C: a module that was loading then makes an ImportError of it, and a lock
     that was just let go a RuntimeError."""
     while exc is not None:
         if isinstance(exc, KeyboardInterrupt):
