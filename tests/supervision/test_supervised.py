@@ -405,13 +405,13 @@ def test_an_engine_that_refuses_on_the_cpu_is_believed(counter):
         {"device": "cpu", "count": counter, "faults": {"2": "engine error", "3": "value error"}}
     ) as session:
         check_stream(session, [1])
-        pid = children_of(os.getpid())
+        children = set(children_of(os.getpid()))
         with pytest.raises(EngineError, match="^invoke failed$"):
             session.run(worker_factories.picture(2))
         with pytest.raises(EngineError, match="ValueError: bad value"):
             session.run(worker_factories.picture(2))
         check_stream(session, [4])
-        assert children_of(os.getpid()) == pid
+        assert set(children_of(os.getpid())) <= children      # nobody new
 
 
 def test_a_picture_that_always_crashes_the_cpu_engine_gets_an_error():
