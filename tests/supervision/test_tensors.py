@@ -61,7 +61,7 @@ def test_memory_goes_with_its_last_tensor():
     assert view.memory is None
     del view
     gc.collect()
-    assert descriptors() == before
+    assert descriptors() <= before
 
 
 def test_memory_has_no_name():
