@@ -32,8 +32,8 @@ VIEWS = ("mirror", "middle")
 NO_CLASS = -1
 # What the rule is chosen for: precision on photographs of the collections and in another style, and how often a thing
 # of no class is sure.
-AT_HOME, AWAY, STRANGE = 0.99, 0.985, 0.01
-UNSURE = (OTHER, "dog")       # a cat is taken for a dog with scores up to 0.99
+AT_HOME, AWAY, STRANGE = 0.99, 0.985, 0.015
+UNSURE = (OTHER,)
 
 
 class Rule(NamedTuple):
