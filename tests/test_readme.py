@@ -69,8 +69,9 @@ def test_output(arguments, shown, monkeypatch, any_engine):
     assert code == 0
     assert NUMBER.sub("#", printed).split() == NUMBER.sub("#", shown).split()
     scores = [[float(n) for n in NUMBER.findall(text.split("model:")[0])] for text in (shown, printed)]
-    # Engines differ by a step or two of the output's 1/256.
-    assert scores[0] == pytest.approx(scores[1], abs=3 / 256 + 1e-6)     # printed with six decimals
+    # Engines round differently: a sure score moves by a step or two of the output's 1/256, one in the middle by some.
+    for one, other in zip(*scores):
+        assert one == pytest.approx(other, abs=(3 if one > 0.9 else 8) / 256 + 1e-6)     # printed with six decimals
 
 
 @pytest.mark.parametrize("arguments, shown", each_shown("looks like"))
