@@ -30,8 +30,6 @@ def is_the_end() -> Iterator[None]:
     """For work without an end of its own: Ctrl-C ends it, and is no error."""
     try:
         yield
-    except KeyboardInterrupt:
-        pass
-    except Exception as exc:
+    except (KeyboardInterrupt, Exception) as exc:
         if not is_behind(exc):
             raise

@@ -232,10 +232,10 @@ def main() -> None:
             said, sums, first = time.monotonic(), torch.zeros(3), run.step
 
 
-def restarted(path: str, pictures: torch.Tensor, temperature: float = 0.791) -> EfficientNetEdgeTpu:
+def restarted(path: str, pictures: torch.Tensor, temperature: float = 0.702) -> EfficientNetEdgeTpu:
     """
     :param pictures: (some hundreds, 3, size, size) of training: their statistics make the batch norms
-    :param temperature: what ``export.py`` folded into the last layer; its line in ``run.log``
+    :param temperature: what ``export.py`` folded into the last layer of the shipped file, as the card says
     """
     layers = weights(path)
     (_, kernel, bias) = layers.pop()
@@ -259,9 +259,8 @@ def restarted(path: str, pictures: torch.Tensor, temperature: float = 0.791) -> 
 
 def merged(kernel: torch.Tensor, bias: torch.Tensor, labels: List[str]) -> Tuple[torch.Tensor, torch.Tensor]:
     """The last layer for the classes of ``classes.csv``: a merged class starts as the mean of its parts."""
-    rows = [[labels.index(part) for part in (MERGED.get(name, ()) if name not in labels else (name,))]
-            for name in class_names()]
-    return (torch.stack([kernel[of].mean(0) for of in rows]), torch.stack([bias[of].mean() for of in rows]))
+    rows = [[labels.index(part) for part in ((name,) if name in labels else MERGED[name])] for name in class_names()]
+    return torch.stack([kernel[of].mean(0) for of in rows]), torch.stack([bias[of].mean() for of in rows])
 
 
 def labels_of(path: str) -> List[str]:
