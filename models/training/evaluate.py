@@ -1,4 +1,6 @@
-"""Recompute the model card's numbers: ``python evaluate.py DATASET [--outside FOLDER] [--choose] [--write]``.
+"""Recompute the model card's numbers.
+
+    python evaluate.py DATASET [--outside FOLDER] [--stamps FOLDER] [--choose] [--write]
 
 Needs coral_classify and the dataset, no training framework.  Every photograph goes the user's way: its encoded
 bytes into :class:`coral_classify.Classifier`, and its views as the "sure" rule asks for them.  ``--choose`` looks for
@@ -15,12 +17,12 @@ import json
 import re
 from collections import defaultdict
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from photographs import OTHER, class_map, encoded, photographs
 from PIL import Image
-from restyle import STYLES, restyled
+from restyle import STYLES, restyled, stamped
 
 from coral_classify import Classifier
 from coral_classify.modelfiles.passports import git_blob_id
@@ -30,10 +32,13 @@ HERE = Path(__file__).resolve().parent
 MODELS = HERE.parent
 VIEWS = ("mirror", "middle")
 NO_CLASS = -1
-# What the rule is chosen for: precision on photographs of the collections and in another style, and how often a thing
-# of no class is sure.
+# What the rule is chosen for: precision on photographs of the collections and in another style, and how many of the
+# things of no class, and of the pictures from outside, are surely something that they are not.
 AT_HOME, AWAY, STRANGE = 0.99, 0.985, 0.015
 UNSURE = (OTHER,)
+# Pictures that are of none of the collections: the photographs of outside.csv, and the cut-out things of stamps.csv on
+# white and on photographs.
+OUTSIDE = ("outside", "stamps", "stamps_moved")
 
 
 class Rule(NamedTuple):
@@ -73,18 +78,23 @@ class Seen(NamedTuple):
         sure = rule.sure(self.scores, names)
         return float(sure.mean()), float(self.right[sure].mean()) if sure.any() else 1.0
 
+    def surely_wrong(self, rule: Rule, names: Sequence[str]) -> float:
+        """A thing of no class is wrong whatever it is called."""
+        return float((rule.sure(self.scores, names) & ~self.right).mean())
+
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--outside", type=Path, help="folder with the photographs of outside.csv")
+    parser.add_argument("--stamps", type=Path, help="folder with the pictures of stamps.csv")
     parser.add_argument("--model", type=Path, default=MODELS / "everyday_objects.tflite")
     parser.add_argument("--choose", action="store_true")
     parser.add_argument("--write", action="store_true")
     args = parser.parse_args()
     with Classifier(args.model, device="cpu") as classifier:
         names = list(classifier.labels or ())
-        sets = everything_seen(classifier, args.dataset, args.outside, names)
+        sets = everything_seen(classifier, names, pictures(args.dataset, args.outside, args.stamps))
     passport_path = args.model.with_suffix(".json")
     rule = chosen_rule(sets, names) if args.choose else known_rule(passport_path)
     figures = measured(sets, names, rule)
@@ -97,11 +107,11 @@ def main() -> None:
         write_card(figures)
 
 
-def everything_seen(classifier: Classifier, dataset: Path, outside: Any, names: List[str]) -> Dict[str, Seen]:
-    """By set: "val", "choose", "judge", the styles of "val", and "outside"."""
+def everything_seen(classifier: Classifier, names: List[str], asked: Iterable[Tuple[str, Any, str]]) -> Dict[str, Seen]:
+    """By set: "val", "choose", "judge", the styles of "val", and those of OUTSIDE."""
     scores: Dict[str, Dict[str, List[np.ndarray]]] = defaultdict(lambda: defaultdict(list))
     truth: Dict[str, List[int]] = defaultdict(list)
-    for name, picture, thing in pictures(dataset, outside):
+    for name, picture, thing in asked:
         for view, row in views(classifier, picture).items():
             scores[name][view].append(row)
         truth[name].append(names.index(thing) if thing else NO_CLASS)
@@ -109,7 +119,8 @@ def everything_seen(classifier: Classifier, dataset: Path, outside: Any, names: 
             for name, of in scores.items()}
 
 
-def pictures(dataset: Path, outside: Any) -> Iterator[Tuple[str, Any, str]]:
+def pictures(dataset: Path, outside: Optional[Path] = None,
+             stamps: Optional[Path] = None) -> Iterator[Tuple[str, Any, str]]:
     """Set, picture, and class of the model or ""."""
     everything, chance = photographs(dataset), np.random.default_rng(1)
     # Backgrounds from training: they are of nothing that the rule is chosen or judged on.
@@ -126,9 +137,20 @@ def pictures(dataset: Path, outside: Any) -> Iterator[Tuple[str, Any, str]]:
             for style in STYLES:
                 yield style, restyled(picture, style, backgrounds, chance), class_map()[photograph.name]
     if outside is not None:
-        with open(str(HERE / "outside.csv"), encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                yield "outside", outside / row["file"], row["class"]
+        for file, thing in listed("outside.csv"):
+            yield "outside", outside / file, thing
+    if stamps is not None:
+        for file, thing in listed("stamps.csv"):
+            with Image.open(str(stamps / file)) as opened:
+                stamp = opened.convert("RGBA")
+            yield "stamps", stamped(stamp, None, chance), thing
+            yield "stamps_moved", stamped(stamp, backgrounds[chance.integers(len(backgrounds))], chance), thing
+
+
+def listed(name: str) -> List[Tuple[str, str]]:
+    """File and class, or "", of each row of a list beside this file."""
+    with open(str(HERE / name), encoding="utf-8") as file:
+        return [(row["file"], row["class"]) for row in csv.DictReader(file)]
 
 
 def views(classifier: Classifier, picture: Any) -> Dict[str, np.ndarray]:
@@ -147,13 +169,12 @@ def chosen_rule(sets: Dict[str, Seen], names: List[str]) -> Rule:
     """The lowest score that is honest in every style, and about things of no class, on the half set apart for it."""
     half = {name: seen.part(slice(0, None, 2)) for name, seen in sets.items() if name != "choose"}
     strange = [sets["choose"], half["val"].part(half["val"].truth == names.index(OTHER))]
-    if "outside" in half:
-        strange.append(half["outside"].part(half["outside"].truth == NO_CLASS))
+    strange += [half[name] for name in OUTSIDE if name in half]
     for score in np.arange(0.5, 0.99, 0.01):
         rule = Rule(round(float(score), 2), 0.0, UNSURE, VIEWS)
         if (half["val"].sure(rule, names)[1] >= AT_HOME
                 and all(half[style].sure(rule, names)[1] >= AWAY for style in STYLES)
-                and all(seen.sure(rule, names)[0] <= STRANGE for seen in strange)):
+                and all(seen.surely_wrong(rule, names) <= STRANGE for seen in strange)):
             return rule
     raise SystemExit("no rule is honest enough; train longer")
 
@@ -191,15 +212,17 @@ def measured(sets: Dict[str, Seen], names: List[str], rule: Rule) -> Dict[str, A
         judged = sets[style].part(slice(1, None, 2))
         figures[style + "_top1"] = float(judged.right.mean())
         figures[style + "_sure"], figures[style + "_sure_precision"] = judged.sure(rule, names)
-    if "outside" in sets:
-        judged = sets["outside"].part(slice(1, None, 2))
-        known = judged.part(judged.truth != NO_CLASS)
-        strange = judged.part(judged.truth == NO_CLASS)
-        figures.update(outside_photographs=len(known.truth), outside_top1=float(known.right.mean()),
-                       outside_sure=known.sure(rule, names)[0],
-                       outside_surely_wrong=float((rule.sure(known.scores, names) & ~known.right).mean()),
-                       outside_of_no_class=len(strange.truth),
-                       outside_sure_of_no_class=strange.sure(rule, names)[0])
+    for name in OUTSIDE:
+        if name in sets:
+            judged = sets[name].part(slice(1, None, 2))
+            known, strange = judged.part(judged.truth != NO_CLASS), judged.part(judged.truth == NO_CLASS)
+            figures[name + "_photographs"], figures[name + "_top1"] = len(known.truth), float(known.right.mean())
+            figures[name + "_top1_balanced"] = float(np.mean([known.part(known.truth == i).right.mean()
+                                                              for i in np.unique(known.truth)]))
+            figures[name + "_sure"] = known.sure(rule, names)[0]
+            figures[name + "_surely_wrong"] = known.surely_wrong(rule, names)
+            figures[name + "_of_no_class"] = len(strange.truth)
+            figures[name + "_sure_of_no_class"] = strange.sure(rule, names)[0]
     return dict({name: round(value, 4) for name, value in figures.items()}, per_class=per_class)
 
 
