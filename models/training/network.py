@@ -74,8 +74,8 @@ class Conv(nn.Module):
             stride, kernel = self.conv.stride[0], self.conv.kernel_size[0]
             total = max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
             pads += [total // 2, total - total // 2]
-        if self.conv.groups > 1 and self.conv.stride[0] > 1:
-            # oneDNN's bfloat16 gradient of a strided depthwise convolution is seven times slower than float32's.
+        if self.conv.groups > 1:
+            # oneDNN's bfloat16 gradient of a depthwise convolution is two to seven times slower than float32's.
             with torch.autocast(x.device.type, enabled=False):
                 return self.norm(self.conv(F.pad(x.float(), pads)))
         if any(pads) and len(set(pads)) == 1:

@@ -30,10 +30,14 @@ from torch.nn import functional as F
 from train import follow
 from views import FEATURE_SCALE, LOGIT_SCALE, LOGIT_ZERO, rounds
 
-SIZES = (112, 128)          # pixels: the first half of the time, and the second
+SIZES, FIRST = (112, 128), 0.4      # pixels: in the first share of the time, and then
 BATCH, RATE, WEIGHT_DECAY, SEED = 96, 3e-4, 0.05, 3
-HARD = 0.5                  # share of the truth in the target; the rest is the probe's
-DRAWN_TWICE = (OTHER, "cat", "dog")
+# Share of the truth in the target; the rest is the probe's.  Less where the probe gives the truth under UNSEEN: what
+# is left of the thing in a view may be nothing.
+HARD, HARD_UNSEEN, UNSEEN = 0.5, 0.25, 0.03
+MIXED = 0.6                 # share of the batches that are given to mixed(), which leaves some as they are
+PROBED = 3                  # rounds that the probe is trained on, the whole photographs first
+OFTENER = {"cat": 4.0, "dog": 2.0}
 # Classes of the file that classes.csv has merged since the file was made.
 MERGED = {"avocado, kiwi, onion, garlic or potato": ("avocado", "kiwi", "onion or garlic", "potato"),
           "crab, lobster or scorpion": ("crab or lobster", "scorpion"),
@@ -70,20 +74,25 @@ class Views:
         assert self.rounds and len(self.rounds[0].logits) == len(train), "views of other photographs; make them again"
         self.truth = torch.tensor([names.index(mapping[p.name]) for p in train])
         often = self.truth.bincount(minlength=len(names)).float().clamp(min=1).pow(-0.5)
-        often[[names.index(name) for name in DRAWN_TWICE]] *= 2
+        for name, times in OFTENER.items():
+            often[names.index(name)] *= times
         self.often = often[self.truth]
         whole = torch.from_numpy(np.asarray(self.rounds[0].features)).float() * FEATURE_SCALE
         self.mean, self.deviation = whole.mean(0), whole.std(0) + 1e-3
-        self.probe = self._probe((whole - self.mean) / self.deviation, len(names))
+        self.probe = self._probe(len(names))
 
-    def _probe(self, features: torch.Tensor, classes: int) -> nn.Linear:
+    def _probe(self, classes: int) -> nn.Linear:
         """Our classes out of the teacher's features."""
         torch.manual_seed(SEED)
+        part = self.rounds[:PROBED]
+        features = torch.cat([torch.from_numpy(np.asarray(of.features)).float() * FEATURE_SCALE for of in part])
+        features, truth = (features - self.mean) / self.deviation, self.truth.repeat(len(part))
+        often = self.often.repeat(len(part))
         probe, steps = nn.Linear(features.shape[1], classes), 1500
         optimizer = torch.optim.AdamW(probe.parameters(), 3e-3, weight_decay=0.03)
         for step in range(steps):
-            rows = torch.multinomial(self.often, 512, replacement=True)
-            loss = F.cross_entropy(probe(features[rows]), self.truth[rows], label_smoothing=0.05)
+            rows = torch.multinomial(often, 512, replacement=True)
+            loss = F.cross_entropy(probe(features[rows]), truth[rows], label_smoothing=0.05)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -102,17 +111,20 @@ class Views:
         features = (features - self.mean) / self.deviation
         imagenet = torch.softmax((torch.from_numpy(chosen.logits[rows.numpy()]).float() - LOGIT_ZERO) * LOGIT_SCALE, 1)
         truth = F.one_hot(self.truth[rows], self.probe.out_features).float()
-        target = HARD * truth + (1 - HARD) * torch.softmax(self.probe(features), 1)
+        probed = torch.softmax(self.probe(features), 1)
+        hard = torch.where((probed * truth).sum(1, keepdim=True) < UNSEEN, HARD_UNSEEN, HARD)
+        target = hard * truth + (1 - hard) * probed
         # Patches of several things have the colours and textures of things, and are none: "other".
         none = torch.rand(BATCH) < 0.04
         x[none], target[none], imagenet[none] = _patches(x)[none], F.one_hot(
             torch.tensor(self.other), target.shape[1]).float(), 0.0
         # The teacher was not asked about these and the mixed ones: a row of NaN, and no loss on the features.
         features[none] = math.nan
-        blend, target, imagenet = mixed(x, target, imagenet)
-        if blend is not x:
-            features = features * math.nan
-        return Batch(blend.contiguous(memory_format=torch.channels_last), target, imagenet, features)
+        if float(torch.rand(())) < MIXED:
+            blend, target, imagenet = mixed(x, target, imagenet)
+            if blend is not x:
+                x, features = blend, features * math.nan
+        return Batch(x.contiguous(memory_format=torch.channels_last), target, imagenet, features)
 
 
 def _coloured(x: torch.Tensor) -> torch.Tensor:
@@ -170,13 +182,13 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = RATE * min(1.0, (self.step + 1) / 100) * max(0.005, 0.5 * (1 + math.cos(math.pi * done)))
         self.student.train()
-        losses = loss_of(self.student, views.batch(self.step, SIZES[done >= 0.5]))
+        losses = loss_of(self.student, views.batch(self.step, SIZES[done >= FIRST]))
         self.optimizer.zero_grad()
         losses.sum().backward()
         nn.utils.clip_grad_norm_(self.student.parameters(), 3.0)
         self.optimizer.step()
         self.step += 1
-        follow(self.average, self.student.network, min(0.998, self.step / (self.step + 20.0)))
+        follow(self.average, self.student.network, min(0.999, self.step / (self.step + 20.0)))
         self.spent += time.monotonic() - started
         return losses.detach()
 
@@ -207,6 +219,7 @@ def main() -> None:
     parser.add_argument("views", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--file", type=Path, default=Path(__file__).parents[1] / "everyday_objects.tflite")
+    parser.add_argument("--start", type=Path, help="last.pt of a run before, to begin with instead of the file")
     parser.add_argument("--hours", type=float, default=6.0, help="of training in all, for the cosine")
     parser.add_argument("--stop-after", type=float, help="hours after which this call stops, to go on another day")
     parser.add_argument("--threads", type=int, default=1)
@@ -220,7 +233,10 @@ def main() -> None:
     views = Views(args.views, train)
     some = torch.cat([views.batch(number, size).pictures for number in range(6)])
     torch.manual_seed(SEED)
-    run = Run(args.out, Student(restarted(str(args.file), some)).to(memory_format=torch.channels_last))
+    student = Student(restarted(str(args.file), some))
+    if args.start:
+        student.load_state_dict(torch.load(str(args.start))["student"])
+    run = Run(args.out, student.to(memory_format=torch.channels_last))
     stop = min(args.hours * 3600, run.spent + 3600 * (args.stop_after or args.hours))
     report(run, torch.zeros(3), shown, rest)
     said, sums, first = time.monotonic(), torch.zeros(3), run.step

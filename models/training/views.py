@@ -2,20 +2,21 @@
 
     python views.py DATASET VIEWS TEACHER.tflite --rounds 4
 
-``TEACHER`` is mobilenet_v2_1.0_224_quant.tflite; needs ai-edge-litert.  Round 0 is each whole photograph, the others
-are augmented.  About 12 ms a view on one core, 1.0 GB a round.  For round K: ``vK.npy`` (photographs, 144, 144, 3)
-uint8 pictures, ``fK.npy`` (photographs, 1280) pooled features and ``lK.npy`` (photographs, 1001) logits, both as the
-network's uint8.
+``TEACHER`` is mobilenet_v2_1.0_224_quant.tflite; needs ai-edge-litert and OpenCV.  Round 0 is each whole photograph,
+the others are augmented.  About 15 ms a view on one core, 1.0 GB a round.  For round K: ``vK.npy`` (photographs, 144,
+144, 3) uint8 pictures, ``fK.npy`` (photographs, 1280) pooled features and ``lK.npy`` (photographs, 1001) logits, both
+as the network's uint8.
 """
 from __future__ import annotations
 
 import argparse
 import io
 from pathlib import Path
-from typing import List, NamedTuple, Tuple
+from typing import List, NamedTuple, Optional, Tuple
 
+import cv2
 import numpy as np
-from photographs import Photograph, encoded, photographs
+from photographs import OTHER, Photograph, encoded, photographs
 from PIL import Image, ImageEnhance, ImageFilter
 
 SIZE = 144
@@ -34,7 +35,7 @@ class Round(NamedTuple):
 def rounds(folder: Path) -> List[Round]:
     """Every finished round in the folder, not read into memory."""
     return [Round(*(np.load(str(folder / (kind + path.stem[1:] + ".npy")), mmap_mode="r") for kind in "vfl"))
-            for path in sorted(folder.glob("l*.npy"))]
+            for path in sorted(folder.glob("l*.npy"), key=lambda path: int(path.stem[1:]))]
 
 
 class Teacher:
@@ -53,14 +54,14 @@ class Teacher:
 
 
 def view(picture: Image.Image, ground: Image.Image, chance: np.random.Generator) -> Image.Image:
-    """A part, the whole, or (in 30 %) a smaller copy on ``ground``; then other colours, blur and JPEG."""
+    """A part, the whole, or (in 40 %) a smaller copy on ``ground``; then other colours, blur, noise and JPEG."""
     kind = chance.random()
-    if kind < 0.3:
+    if kind < 0.4:
         picture = _moved(picture, ground, chance)
-    elif kind < 0.42:
+    elif kind < 0.5:
         picture = picture.resize((SIZE, SIZE), Image.LANCZOS)
     else:
-        picture = _part(picture, 0.2, chance)
+        picture = _part(picture, 0.25, chance)
     if chance.random() < 0.8:
         for enhancer, most in ((ImageEnhance.Brightness, 0.45), (ImageEnhance.Contrast, 0.45),
                                (ImageEnhance.Color, 0.6)):
@@ -70,8 +71,15 @@ def view(picture: Image.Image, ground: Image.Image, chance: np.random.Generator)
             picture = Image.fromarray(tinted.clip(0, 255).astype(np.uint8))
     if chance.random() < 0.05:
         picture = picture.convert("L").convert("RGB")
-    if chance.random() < 0.15:
-        picture = picture.filter(ImageFilter.GaussianBlur(float(chance.uniform(0.4, 1.4))))
+    spoilt = chance.random()
+    if spoilt < 0.2:
+        picture = picture.filter(ImageFilter.GaussianBlur(float(chance.uniform(0.4, 2.6))))
+    elif spoilt < 0.3:      # few pixels
+        side = int(chance.integers(40, 110))
+        picture = picture.resize((side, side), Image.BILINEAR).resize((SIZE, SIZE), Image.BICUBIC)
+    elif spoilt < 0.4:
+        noise = chance.normal(0, chance.uniform(4, 20), (SIZE, SIZE, 3))
+        picture = Image.fromarray((np.asarray(picture) + noise).clip(0, 255).astype(np.uint8))
     if chance.random() < 0.25:
         file = io.BytesIO()
         picture.save(file, "JPEG", quality=int(chance.integers(20, 80)))
@@ -88,22 +96,52 @@ def _part(picture: Image.Image, least: float, chance: np.random.Generator) -> Im
 
 
 def _moved(picture: Image.Image, other: Image.Image, chance: np.random.Generator) -> Image.Image:
-    """A copy of 35 to 85 % of the side, with a soft edge, on a colour, or on a part of another photograph."""
+    """A copy of 30 to 95 % of the side, cut out where that can be done, on a colour or on another photograph."""
     kind = chance.random()
-    if kind < 0.25:
+    if kind < 0.2:
         ground = Image.new("RGB", (SIZE, SIZE), tuple(int(v) for v in chance.integers(0, 256, 3)))
     else:
         ground = _part(other, 0.1, chance)
-        if kind < 0.75:
+        if kind < 0.6:
             ground = ground.filter(ImageFilter.GaussianBlur(float(chance.uniform(1, 6))))
-    side, shape = SIZE * chance.uniform(0.35, 0.85), (picture.width / picture.height) ** 0.5
-    size = (int(min(SIZE, side * shape)), int(min(SIZE, side / shape)))
-    edge = int(min(size) * chance.uniform(0.01, 0.1)) + 1
-    mask = Image.new("L", size, 0)
-    mask.paste(255, (edge, edge, size[0] - edge, size[1] - edge))
+    mask = _outline(picture) if chance.random() < 0.85 else None
+    if mask is not None:
+        box = mask.point(lambda v: 255 * (v > 128)).getbbox()
+        picture, mask = picture.crop(box), mask.crop(box)
+        if chance.random() < 0.3:
+            turn = float(chance.uniform(-25, 25))
+            picture, mask = (layer.rotate(turn, Image.BICUBIC, expand=True) for layer in (picture, mask))
+    side, shape = SIZE * chance.uniform(0.3 if mask is None else 0.4, 0.95), (picture.width / picture.height) ** 0.5
+    size = (max(8, int(min(SIZE, side * shape))), max(8, int(min(SIZE, side / shape))))
+    if mask is None:
+        edge = int(min(size) * chance.uniform(0.01, 0.1)) + 1
+        inner = Image.new("L", size, 0)
+        inner.paste(255, (edge, edge, max(edge + 1, size[0] - edge), max(edge + 1, size[1] - edge)))
+        mask = inner.filter(ImageFilter.GaussianBlur(edge / 2))
     left, top = (int(chance.integers(SIZE - length + 1)) for length in size)
-    ground.paste(picture.resize(size, Image.BICUBIC), (left, top), mask.filter(ImageFilter.GaussianBlur(edge / 2)))
+    ground.paste(picture.resize(size, Image.BICUBIC), (left, top), mask.resize(size, Image.BILINEAR))
     return ground
+
+
+def _outline(picture: Image.Image, side: int = 72) -> Optional[Image.Image]:
+    """
+    A mask of the thing, or None where it is not clear what that is.
+
+    GrabCut (Rother et al., 2004), told that the border of the picture is background.
+    """
+    small = np.array(picture.resize((side, side), Image.BOX))
+    mask = np.full((side, side), cv2.GC_BGD, np.uint8)
+    mask[4:-4, 4:-4] = cv2.GC_PR_FGD
+    cv2.setRNGSeed(1)
+    try:
+        cv2.grabCut(small, mask, None, np.zeros((1, 65)), np.zeros((1, 65)), 3, cv2.GC_INIT_WITH_MASK)
+    except cv2.error:       # a picture of one colour
+        return None
+    thing = np.isin(mask, (cv2.GC_FGD, cv2.GC_PR_FGD))
+    if not 0.12 < thing.mean() < 0.75:
+        return None
+    soft = cv2.GaussianBlur(cv2.resize(thing.astype(np.uint8) * 255, picture.size), (0, 0), picture.width / 120)
+    return Image.fromarray(soft)
 
 
 def made(train: List[Photograph], dataset: Path, teacher: Teacher, number: int) -> Round:
@@ -113,13 +151,16 @@ def made(train: List[Photograph], dataset: Path, teacher: Teacher, number: int) 
     def opened(photograph: Photograph) -> Image.Image:
         return Image.open(io.BytesIO(contents[photograph.file])).convert("RGB")
 
+    none = [photograph for photograph in train if photograph.name == OTHER]
     result = Round(*(np.empty((len(train),) + shape, np.uint8) for shape in ((SIZE, SIZE, 3), (1280,), (1001,))))
     for i, photograph in enumerate(train):
         picture = opened(photograph)
         if number == 0:
             picture = picture.resize((SIZE, SIZE), Image.LANCZOS)
         else:
-            picture = view(picture, opened(train[chance.integers(len(train))]), chance)
+            # Half of the grounds are of nothing in particular, and what stands on one is not "other" for it.
+            grounds = none if chance.random() < 0.5 else train
+            picture = view(picture, opened(grounds[chance.integers(len(grounds))]), chance)
         result.pictures[i] = np.asarray(picture)
         result.features[i], result.logits[i] = teacher(picture)
     return result
