@@ -248,7 +248,7 @@ def main() -> None:
             said, sums, first = time.monotonic(), torch.zeros(3), run.step
 
 
-def restarted(path: str, pictures: torch.Tensor, temperature: float = 0.702) -> EfficientNetEdgeTpu:
+def restarted(path: str, pictures: torch.Tensor, temperature: float = 0.674) -> EfficientNetEdgeTpu:
     """
     :param pictures: (some hundreds, 3, size, size) of training: their statistics make the batch norms
     :param temperature: what ``export.py`` folded into the last layer of the shipped file, as the card says
