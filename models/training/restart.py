@@ -5,9 +5,10 @@
 Run the same line again after an interruption: it goes on from ``OUT/last.pt``, which is written every two minutes and
 holds everything, and the cosine goes on with the hours already spent.  ``OUT/last.pt`` is what ``export.py`` reads.
 
-The weights come back out of the file (needs ai-edge-litert).  Rounding is not undone; the network answers as the file
-does, in float.  Losses: half truth, half the probe on the teacher's features; divergence from the teacher's 1001
-logits; smooth L1 to its standardized pooled features.
+The weights come back out of the file (needs ai-edge-litert), or out of ``--start``.  Rounding is not undone, nor what
+``export.py`` took off "other"; the network answers as the file does, in float.  Losses: half truth, half the probe on
+the teacher's features, less truth where the probe sees none; divergence from the teacher's 1001 logits; smooth L1 to
+its standardized pooled features.
 """
 from __future__ import annotations
 
