@@ -6,7 +6,7 @@ Run the same line again after an interruption: it goes on from ``OUT/last.pt``, 
 holds everything, and the cosine goes on with the hours already spent.  ``OUT/last.pt`` is what ``export.py`` reads.
 
 The weights come back out of the file (needs ai-edge-litert), or out of ``--start``.  Rounding is not undone, nor what
-``export.py`` took off "other"; the network answers as the file does, in float.  Losses: half truth, half the probe on
+``export.py`` added to logits; the network answers as the file does, in float.  Losses: half truth, half the probe on
 the teacher's features, less truth where the probe sees none; divergence from the teacher's 1001 logits; smooth L1 to
 its standardized pooled features.
 """
@@ -18,7 +18,7 @@ import json
 import math
 import time
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 import torch
@@ -31,12 +31,13 @@ from torch.nn import functional as F
 from train import follow
 from views import FEATURE_SCALE, LOGIT_SCALE, LOGIT_ZERO, rounds
 
-SIZES, FIRST = (112, 128), 0.4      # pixels: in the first share of the time, and then
+SIZES, FIRST = (128, 144), 0.3      # pixels: in the first share of the time, and then
 BATCH, RATE, WEIGHT_DECAY, SEED = 96, 3e-4, 0.05, 3
 # Share of the truth in the target; the rest is the probe's.  Less where the probe gives the truth under UNSEEN: what
 # is left of the thing in a view may be nothing.
 HARD, HARD_UNSEEN, UNSEEN = 0.5, 0.25, 0.03
-MIXED = 0.6                 # share of the batches that are given to mixed(), which leaves some as they are
+FEATURES = 4.0              # weight of their loss
+MIXED = 0.4                 # share of the batches that are given to mixed(), which leaves some as they are
 PROBED = 3                  # rounds that the probe is trained on, the whole photographs first
 OFTENER = {"cat": 4.0, "dog": 2.0}
 # Classes of the file that classes.csv has merged since the file was made.
@@ -69,8 +70,14 @@ class Student(nn.Module):
 class Views:
     """Batches out of the rounds of ``views.py``.  Batch N is the same in every run."""
 
-    def __init__(self, folder: Path, train: List[Photograph]) -> None:
+    def __init__(self, folder: Path, train: List[Photograph], kept: Optional[torch.Tensor] = None,
+                 hard: Tuple[float, float] = (HARD, HARD_UNSEEN)) -> None:
+        """
+        :param kept: (photographs,) bool: those that batches are drawn from; the others are not looked at
+        :param hard: share of the truth in the target, and where the probe does not see it
+        """
         names, mapping = class_names(), class_map()
+        self.hard = hard
         self.rounds, self.other = rounds(folder), names.index(OTHER)
         assert self.rounds and len(self.rounds[0].logits) == len(train), "views of other photographs; make them again"
         self.truth = torch.tensor([names.index(mapping[p.name]) for p in train])
@@ -79,6 +86,9 @@ class Views:
             often[names.index(name)] *= times
         self.often = often[self.truth]
         whole = torch.from_numpy(np.asarray(self.rounds[0].features)).float() * FEATURE_SCALE
+        if kept is not None:
+            self.often = self.often * kept
+            whole = whole[kept]
         self.mean, self.deviation = whole.mean(0), whole.std(0) + 1e-3
         self.probe = self._probe(len(names))
 
@@ -113,7 +123,7 @@ class Views:
         imagenet = torch.softmax((torch.from_numpy(chosen.logits[rows.numpy()]).float() - LOGIT_ZERO) * LOGIT_SCALE, 1)
         truth = F.one_hot(self.truth[rows], self.probe.out_features).float()
         probed = torch.softmax(self.probe(features), 1)
-        hard = torch.where((probed * truth).sum(1, keepdim=True) < UNSEEN, HARD_UNSEEN, HARD)
+        hard = torch.where((probed * truth).sum(1, keepdim=True) < UNSEEN, self.hard[1], self.hard[0])
         target = hard * truth + (1 - hard) * probed
         # Patches of several things have the colours and textures of things, and are none: "other".
         none = torch.rand(BATCH) < 0.04
@@ -152,7 +162,27 @@ def loss_of(student: Student, batch: Batch) -> torch.Tensor:
     asked = ~batch.features.isnan().any(1)
     near = F.smooth_l1_loss(features[asked], batch.features[asked], reduction="sum") / features.numel()
     return torch.stack([F.cross_entropy(classes, batch.target),
-                        F.kl_div(F.log_softmax(wide, 1), batch.imagenet, reduction="batchmean"), 4 * near])
+                        F.kl_div(F.log_softmax(wide, 1), batch.imagenet, reduction="batchmean"), FEATURES * near])
+
+
+@torch.no_grad()
+def fit_heads(student: Student, views: Views, size: int, batches: int = 60) -> None:
+    """The two heads by ridge regression: heads of chance upset the layers before them in the first steps."""
+    student.eval()
+    gram, wanted = torch.zeros(()), torch.zeros(())
+    for number in range(batches):
+        batch = views.batch(-1 - number, size)
+        asked = ~batch.features.isnan().any(1)
+        pooled = student.network.pooled(batch.pictures[asked])
+        x = F.pad(pooled, (0, 1), value=1.0)
+        log = batch.imagenet[asked].clamp(min=1e-6).log()
+        y = torch.cat([log - log.mean(1, keepdim=True), batch.features[asked]], 1)
+        gram, wanted = gram + x.T @ x, wanted + x.T @ y
+    ridge = 0.03 * gram.diagonal().mean() * torch.eye(len(gram))
+    solved = torch.linalg.solve(gram + ridge, wanted).T
+    for head, part in ((student.wide, solved[:1001]), (student.features, solved[1001:])):
+        head.weight.copy_(part[:, :-1])
+        head.bias.copy_(part[:, -1])
 
 
 class Run:
@@ -232,11 +262,13 @@ def main() -> None:
     size = VARIANTS["everyday"].resolution
     shown = torch.from_numpy(decoded(args.dataset, rest, size)).permute(0, 3, 1, 2).float() / 128 - 1
     views = Views(args.views, train)
-    some = torch.cat([views.batch(number, size).pictures for number in range(6)])
+    some = torch.cat([views.batch(number, SIZES[-1]).pictures for number in range(6)])
     torch.manual_seed(SEED)
     student = Student(restarted(str(args.file), some))
     if args.start:
         student.load_state_dict(torch.load(str(args.start))["student"])
+    elif not (args.out / "last.pt").exists():
+        fit_heads(student, views, SIZES[-1])
     run = Run(args.out, student.to(memory_format=torch.channels_last))
     stop = min(args.hours * 3600, run.spent + 3600 * (args.stop_after or args.hours))
     report(run, torch.zeros(3), shown, rest)
@@ -249,7 +281,7 @@ def main() -> None:
             said, sums, first = time.monotonic(), torch.zeros(3), run.step
 
 
-def restarted(path: str, pictures: torch.Tensor, temperature: float = 0.674) -> EfficientNetEdgeTpu:
+def restarted(path: str, pictures: torch.Tensor, temperature: float = 0.723) -> EfficientNetEdgeTpu:
     """
     :param pictures: (some hundreds, 3, size, size) of training: their statistics make the batch norms
     :param temperature: what ``export.py`` folded into the last layer of the shipped file, as the card says

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import io
 from pathlib import Path
-from typing import List, NamedTuple, Optional, Tuple
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -20,6 +20,7 @@ from photographs import OTHER, Photograph, encoded, photographs
 from PIL import Image, ImageEnhance, ImageFilter
 
 SIZE = 144
+BLENDED = 0.2       # share of the views that show a second one, too, as the teacher has to answer these as well
 # How that file stores them: real = scale x (stored - zero point).
 FEATURE_SCALE = 0.023528477177023888
 LOGIT_SCALE, LOGIT_ZERO = 0.09889253973960876, 58
@@ -53,12 +54,16 @@ class Teacher:
         return self.interpreter.get_tensor(_FEATURES).reshape(-1), self.interpreter.get_tensor(self.output).reshape(-1)
 
 
-def view(picture: Image.Image, ground: Image.Image, chance: np.random.Generator) -> Image.Image:
-    """A part, the whole, or (in 40 %) a smaller copy on ``ground``; then other colours, blur, noise and JPEG."""
+def view(picture: Image.Image, ground: Optional[Image.Image], chance: np.random.Generator) -> Image.Image:
+    """
+    A part, the whole, or (in 40 %) a smaller copy on ``ground``; then other colours, blur, noise and JPEG.
+
+    :param ground: None: a part in its place
+    """
     kind = chance.random()
-    if kind < 0.4:
+    if kind < 0.4 and ground is not None:
         picture = _moved(picture, ground, chance)
-    elif kind < 0.5:
+    elif 0.4 <= kind < 0.5:
         picture = picture.resize((SIZE, SIZE), Image.LANCZOS)
     else:
         picture = _part(picture, 0.25, chance)
@@ -85,6 +90,17 @@ def view(picture: Image.Image, ground: Image.Image, chance: np.random.Generator)
         picture.save(file, "JPEG", quality=int(chance.integers(20, 80)))
         picture = Image.open(file).convert("RGB")
     return picture.transpose(Image.FLIP_LEFT_RIGHT) if chance.random() < 0.5 else picture
+
+
+def blended(first: Image.Image, second: Image.Image, chance: np.random.Generator) -> Image.Image:
+    """Mixup or, as often, CutMix of two views; the first one keeps at least half of the picture."""
+    if chance.random() < 0.5:
+        return Image.blend(first, second, float(chance.uniform(0.15, 0.5)))
+    side = int(SIZE * chance.uniform(0.3, 0.7))
+    left, top = (int(chance.integers(SIZE - side + 1)) for _ in range(2))
+    mixed = first.copy()
+    mixed.paste(second.crop((left, top, left + side, top + side)), (left, top))
+    return mixed
 
 
 def _part(picture: Image.Image, least: float, chance: np.random.Generator) -> Image.Image:
@@ -144,26 +160,45 @@ def _outline(picture: Image.Image, side: int = 72) -> Optional[Image.Image]:
     return Image.fromarray(soft)
 
 
-def made(train: List[Photograph], dataset: Path, teacher: Teacher, number: int) -> Round:
-    """One round of all these photographs; the same number gives the same views."""
+def made(train: List[Photograph], dataset: Path, teacher: Teacher, number: int,
+         pools: Optional[Sequence[str]] = None) -> Round:
+    """
+    One round of all these photographs; the same number gives the same views.
+
+    :param pools: of each photograph: what else its views show comes from photographs of the same pool; "": nothing else
+    """
     chance, contents = np.random.default_rng(100 + number), encoded(dataset, train)
+    pools = pools or ["all"] * len(train)
+    members = {pool: [p for p, of in zip(train, pools) if of == pool] for pool in set(pools)}
+    strange = {pool: [p for p in of if p.name == OTHER] for pool, of in members.items()}
 
     def opened(photograph: Photograph) -> Image.Image:
         return Image.open(io.BytesIO(contents[photograph.file])).convert("RGB")
 
-    none = [photograph for photograph in train if photograph.name == OTHER]
+    def one_of(some: List[Photograph]) -> Image.Image:
+        return opened(some[chance.integers(len(some))])
+
     result = Round(*(np.empty((len(train),) + shape, np.uint8) for shape in ((SIZE, SIZE, 3), (1280,), (1001,))))
-    for i, photograph in enumerate(train):
+    for i, (photograph, pool) in enumerate(zip(train, pools)):
         picture = opened(photograph)
         if number == 0:
             picture = picture.resize((SIZE, SIZE), Image.LANCZOS)
+        elif not pool:
+            picture = view(picture, None, chance)
         else:
             # Half of the grounds are of nothing in particular, and what stands on one is not "other" for it.
-            grounds = none if chance.random() < 0.5 else train
-            picture = view(picture, opened(grounds[chance.integers(len(grounds))]), chance)
+            ground = one_of(strange[pool] if strange[pool] and chance.random() < 0.5 else members[pool])
+            picture = view(picture, ground, chance)
+            if chance.random() < BLENDED:
+                picture = blended(picture, view(one_of(members[pool]), ground, chance), chance)
         result.pictures[i] = np.asarray(picture)
         result.features[i], result.logits[i] = teacher(picture)
     return result
+
+
+def saved(folder: Path, number: int, content: Round) -> None:
+    for kind, array in zip("vfl", content):     # "l" last: it says finished
+        np.save(str(folder / ("%s%d.npy" % (kind, number))), array)
 
 
 def main() -> None:
@@ -176,8 +211,7 @@ def main() -> None:
     args.views.mkdir(parents=True, exist_ok=True)
     train, teacher = [p for p in photographs(args.dataset) if p.split == "train"], Teacher(args.teacher)
     for number in range(len(rounds(args.views)), args.rounds):
-        for kind, content in zip("vfl", made(train, args.dataset, teacher, number)):    # "l" last: it says finished
-            np.save(str(args.views / ("%s%d.npy" % (kind, number))), content)
+        saved(args.views, number, made(train, args.dataset, teacher, number))
 
 
 if __name__ == "__main__":
