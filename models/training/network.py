@@ -49,7 +49,7 @@ VARIANTS = {
     "s": Variant(1.0, 1.0, 224),
     "m": Variant(1.0, 1.1, 240),
     "l": Variant(1.2, 1.4, 300),
-    "everyday": Variant(0.5, 0.8, 128, 1024),
+    "everyday": Variant(0.5, 0.8, 160, 1024),
 }
 
 
