@@ -178,14 +178,13 @@ def chosen_rule(sets: Dict[str, Seen], names: List[str]) -> Rule:
     half = {name: seen.part(slice(0, None, 2)) for name, seen in sets.items() if name != "choose"}
     strange = [sets["choose"], half["val"].part(half["val"].truth == names.index(OTHER))]
     foreign = [half[name] for name in OUTSIDE if name in half]
-    pictures_of_them = sum(len(seen.truth) for seen in foreign)
+    most = FOREIGN * sum(len(seen.truth) for seen in foreign)
     for score in np.arange(0.5, 0.99, 0.01):
         rule = Rule(round(float(score), 2), 0.0, UNSURE, VIEWS)
         if (half["val"].sure(rule, names)[1] >= AT_HOME
                 and all(half[style].sure(rule, names)[1] >= AWAY for style in STYLES)
                 and all(seen.surely_wrong(rule, names) <= STRANGE for seen in strange)
-                and sum(seen.surely_wrong(rule, names) * len(seen.truth) for seen in foreign)
-                <= FOREIGN * pictures_of_them):
+                and sum(seen.surely_wrong(rule, names) * len(seen.truth) for seen in foreign) <= most):
             return rule
     raise SystemExit("no rule is honest enough; train longer")
 

@@ -2,8 +2,8 @@
 
 For each source in turn, and for each step, a network is trained from random weights, small and short (64 px, 7 rounds
 of the photographs), without the source.  What it says to that source's validation photographs counts as said to things
-of no class, but for dogs, which two sources have.  So the steps are compared with each other; the shipped network,
-longer trained and larger, is better in every column.
+of no class, but for dogs, which two sources have.  So the steps are compared with each other; they say nothing of how
+good the shipped network is, which was trained longer, on larger pictures and on every source.
 
 ``--stamps FOLDER`` and ``--gcompris FOLDER`` as in evaluate.py.  About 7 minutes of one core for each of the twelve
 networks, and 20 for their views, which lie in ``WORK`` then.  A view shows nothing of another source than its own.
