@@ -23,12 +23,12 @@ import restart
 import torch
 from evaluate import OUTSIDE, pictures
 from network import VARIANTS, EfficientNetEdgeTpu
-from photographs import OTHER, Photograph, class_names, photographs
+from photographs import OTHER, class_names, photographs
 from PIL import Image
 from restart import Student, Views, loss_of
 from sources import sources_of
 from train import follow
-from views import Teacher, made, rounds, saved
+from views import make
 
 SIZE, STEPS, RATE, ROUNDS = 64, 1100, 2.5e-3, 3
 LEFT_OUT = (("caltech101",), ("clothing",), ("grocery-store",), ("trashnet", "oxford-iiit-pet"))
@@ -68,7 +68,7 @@ def main() -> None:
     train, sources = [p for p in photographs(args.dataset) if p.split == "train"], sources_of(args.dataset)
     of = np.array([sources[p.file] for p in train])
     for folder, pools in (("parts", [""] * len(train)), ("grounds", of.tolist())):
-        make(args.work / folder, train, args.dataset, args.teacher, pools)
+        make(args.work / folder, ROUNDS, train, args.dataset, args.teacher, pools)
     sets = shown(args.dataset, args.stamps, args.gcompris, sources)
     print("| left out | step | top-1 | moved | blurred | stamps | gcompris | AUROC left out | AUROC unseen "
           "| sure of left out | sure of unseen |\n" + "|---" * 11 + "|", flush=True)
@@ -80,12 +80,6 @@ def main() -> None:
             present = np.unique(views.truth.numpy()[kept])
             print("| %s | %s | %s |" % (", ".join(left_out), step.title,
                                         " | ".join(judged(network, sets, left_out, present))), flush=True)
-
-
-def make(folder: Path, train: List[Photograph], dataset: Path, teacher: Path, pools: List[str]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for number in range(len(rounds(folder)), ROUNDS):
-        saved(folder, number, made(train, dataset, Teacher(teacher), number, pools))
 
 
 def trained(views: Views, weights: Tuple[float, ...]) -> EfficientNetEdgeTpu:

@@ -196,9 +196,14 @@ def made(train: List[Photograph], dataset: Path, teacher: Teacher, number: int,
     return result
 
 
-def saved(folder: Path, number: int, content: Round) -> None:
-    for kind, array in zip("vfl", content):     # "l" last: it says finished
-        np.save(str(folder / ("%s%d.npy" % (kind, number))), array)
+def make(folder: Path, count: int, train: List[Photograph], dataset: Path, teacher: Path,
+         pools: Optional[Sequence[str]] = None) -> None:
+    """The rounds that are not in the folder yet, up to ``count``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    asked = Teacher(teacher)
+    for number in range(len(rounds(folder)), count):
+        for kind, content in zip("vfl", made(train, dataset, asked, number, pools)):    # "l" last: it says finished
+            np.save(str(folder / ("%s%d.npy" % (kind, number))), content)
 
 
 def main() -> None:
@@ -208,10 +213,8 @@ def main() -> None:
     parser.add_argument("teacher", type=Path)
     parser.add_argument("--rounds", type=int, default=4)
     args = parser.parse_args()
-    args.views.mkdir(parents=True, exist_ok=True)
-    train, teacher = [p for p in photographs(args.dataset) if p.split == "train"], Teacher(args.teacher)
-    for number in range(len(rounds(args.views)), args.rounds):
-        saved(args.views, number, made(train, args.dataset, teacher, number))
+    train = [p for p in photographs(args.dataset) if p.split == "train"]
+    make(args.views, args.rounds, train, args.dataset, args.teacher)
 
 
 if __name__ == "__main__":
