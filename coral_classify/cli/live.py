@@ -109,6 +109,8 @@ def _watched(classifier: "Classifier", source: "Camera", page: "Optional[Viewed]
     with_frames: Any = page.wants_frame if page is not None and not out.keeps else out.keeps
     try:
         with is_the_end():
+            if page is not None:
+                page.say_where()        # not before, for whoever reads it may end us at once
             answers: Any = classifier.watch(
                 source, every_s=args.every if source.moving else 0.0, every_frame=args.every_frame, stall_s=args.stall,
                 steadiness=None if args.no_steady else Steadiness(args.half_life, args.in_a_row),

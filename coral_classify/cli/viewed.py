@@ -45,6 +45,8 @@ class Viewed:
                           model=classifier.model, folder=Path(args.teach_into))
         self._handler = _Told(self._page)
         logging.getLogger("coral_classify.supervised").addHandler(self._handler)
+
+    def say_where(self) -> None:
         print("page: %s" % printable(self._page.url), file=sys.stderr, flush=True)
 
     def wants_frame(self) -> bool:
