@@ -218,6 +218,21 @@ def test_the_command_says_where_its_page_is_and_ends_with_control_c(any_engine):
     assert process.returncode == 0 and "Traceback" not in errors and "answered" in errors
 
 
+def test_it_is_said_once_control_c_ends_it_in_order(any_engine):
+    program = ("import sys, time\nfrom coral_classify.cli import live, main\nmake = live._Out.__init__\n"
+               "def slowly(*arguments):\n    time.sleep(1)\n    make(*arguments)\nlive._Out.__init__ = slowly\n"
+               "sys.exit(main(['live', 'test', '--device', 'cpu', '--page', '127.0.0.1:0']))")
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                          cwd=str(REPOSITORY), env=dict(os.environ), universal_newlines=True) as process:
+        said = ""
+        while not said.startswith("page: "):
+            said = process.stderr.readline()
+            assert said
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0 and "answered" in errors
+
+
 @pytest.mark.parametrize("options, word", [
     (["--page", "0.0.0.0:0"], "token"), (["--page", "nonsense"], "HOST:PORT"),
     (["--page", "127.0.0.1:0", "--teach-into", "/nosuch"], "no such folder")])
