@@ -12,6 +12,15 @@ import threading
 from conftest import REPOSITORY
 
 
+def url_of(process):
+    """Of its page, once it says so."""
+    line = ""
+    while not line.startswith("page: "):
+        line = process.stderr.readline()
+        assert line, "it ended"
+    return re.search(r"http\S+", line).group(0)
+
+
 @contextlib.contextmanager
 def running(*options):
     """The page's URL, while the command runs."""
@@ -19,12 +28,9 @@ def running(*options):
                           stderr=subprocess.PIPE, cwd=str(REPOSITORY), env=dict(os.environ),
                           universal_newlines=True) as process:
         try:
-            line = ""
-            while not line.startswith("page: "):
-                line = process.stderr.readline()
-                assert line, "it ended"
+            url = url_of(process)
             threading.Thread(target=process.stderr.read, daemon=True).start()
-            yield re.search(r"http\S+", line).group(0)
+            yield url
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(60)

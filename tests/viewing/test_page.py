@@ -15,6 +15,7 @@ import time
 import numpy as np
 import pytest
 from conftest import REPOSITORY
+from live_tools import url_of
 from test_scene import result
 
 pytest.importorskip("starlette", reason="a page needs the extra [serve]: pip install '.[serve]'")
@@ -204,11 +205,7 @@ def live(*options, **more):
 
 def test_the_command_says_where_its_page_is_and_ends_with_control_c(any_engine):
     with live("test", "--device", "cpu", "--page", "127.0.0.1:0") as process:
-        line = ""
-        while not line.startswith("page: "):
-            line = process.stderr.readline()
-            assert line
-        port = int(re.search(r":(\d+)/", line).group(1))
+        port = int(re.search(r":(\d+)/", url_of(process)).group(1))
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         connection.request("GET", "/picture")
         assert connection.getresponse().status == 200       # somebody looks while it ends
@@ -224,10 +221,7 @@ def test_it_is_said_once_control_c_ends_it_in_order(any_engine):
                "sys.exit(main(['live', 'test', '--device', 'cpu', '--page', '127.0.0.1:0']))")
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                           cwd=str(REPOSITORY), env=dict(os.environ), universal_newlines=True) as process:
-        said = ""
-        while not said.startswith("page: "):
-            said = process.stderr.readline()
-            assert said
+        url_of(process)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 0 and "answered" in errors
