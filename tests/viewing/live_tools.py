@@ -12,6 +12,15 @@ import threading
 from conftest import REPOSITORY
 
 
+def started(*options, python=("-m", "coral_classify", "live")):
+    """The process; its errors can be read.
+
+    :param python: what Python runs
+    """
+    return subprocess.Popen([sys.executable, *python, *options], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                            cwd=str(REPOSITORY), env=dict(os.environ), universal_newlines=True)
+
+
 def url_of(process):
     """Of its page, once it says so."""
     line = ""
@@ -24,9 +33,7 @@ def url_of(process):
 @contextlib.contextmanager
 def running(*options):
     """The page's URL, while the command runs."""
-    with subprocess.Popen([sys.executable, "-m", "coral_classify", "live", *options], stdout=subprocess.DEVNULL,
-                          stderr=subprocess.PIPE, cwd=str(REPOSITORY), env=dict(os.environ),
-                          universal_newlines=True) as process:
+    with started(*options) as process:
         try:
             url = url_of(process)
             threading.Thread(target=process.stderr.read, daemon=True).start()

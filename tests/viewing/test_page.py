@@ -3,19 +3,16 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 
 import numpy as np
 import pytest
 from conftest import REPOSITORY
-from live_tools import url_of
+from live_tools import started, url_of
 from test_scene import result
 
 pytest.importorskip("starlette", reason="a page needs the extra [serve]: pip install '.[serve]'")
@@ -198,13 +195,8 @@ def test_it_ends_while_viewers_look(tmp_path):
         connection.close()
 
 
-def live(*options, **more):
-    return subprocess.Popen([sys.executable, "-m", "coral_classify", "live", *options], stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, cwd=str(REPOSITORY), env=dict(os.environ), universal_newlines=True)
-
-
 def test_the_command_says_where_its_page_is_and_ends_with_control_c(any_engine):
-    with live("test", "--device", "cpu", "--page", "127.0.0.1:0") as process:
+    with started("test", "--device", "cpu", "--page", "127.0.0.1:0") as process:
         port = int(re.search(r":(\d+)/", url_of(process)).group(1))
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         connection.request("GET", "/picture")
@@ -219,8 +211,7 @@ def test_it_is_said_once_control_c_ends_it_in_order(any_engine):
     program = ("import sys, time\nfrom coral_classify.cli import live, main\nmake = live._Out.__init__\n"
                "def slowly(*arguments):\n    time.sleep(1)\n    make(*arguments)\nlive._Out.__init__ = slowly\n"
                "sys.exit(main(['live', 'test', '--device', 'cpu', '--page', '127.0.0.1:0']))")
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                          cwd=str(REPOSITORY), env=dict(os.environ), universal_newlines=True) as process:
+    with started(python=("-c", program)) as process:
         url_of(process)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
@@ -231,7 +222,7 @@ def test_it_is_said_once_control_c_ends_it_in_order(any_engine):
     (["--page", "0.0.0.0:0"], "token"), (["--page", "nonsense"], "HOST:PORT"),
     (["--page", "127.0.0.1:0", "--teach-into", "/nosuch"], "no such folder")])
 def test_a_page_that_cannot_be_is_one_line(any_engine, options, word):
-    with live("test", "--device", "cpu", *options) as process:
-        said, errors = process.communicate(timeout=120)
+    with started("test", "--device", "cpu", *options) as process:
+        _, errors = process.communicate(timeout=120)
     lines = [line for line in errors.splitlines() if line.startswith("coral-classify")]
     assert process.returncode != 0 and word in lines[-1] and "Traceback" not in errors
